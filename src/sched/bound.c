@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Goroutines that run on one M only, and wait as that M's thread.
+ *
+ *   locked    between weft_lock_os_thread and the matching unlock; the M runs nobody else meanwhile, since the
+ *             thread's state (locks it holds, __thread variables) is the goroutine's
+ *   foreign   stands for a thread of the program's while that is in a weft call
+ *   captive   was to give up its P in a call that may not move it to another thread
+ *
+ * Such a goroutine never leaves its stack: when it has to wait, its thread gives the P away and sleeps. It is made
+ * runnable like any other; an M that picks it hands its own P to the bound M (wefti_grant) and looks for other work.
+ *
+ * Park against grant: the word becomes PARKED before the P is given away and before the thread sleeps. A waker may
+ * ready the goroutine from then on, and a picker may offer a P before the thread has given away the first one; the
+ * offer waits in `offer` until the thread looks (mthread.c).
+ */
+#include "../runq/runq.h"
+#include "state.h"
+
+static void count_blocked(struct m *mp) {
+    if (mp->curg->foreign)
+        return;
+    wefti_lock(&S.lock);
+    if (S.phase == WEFTI_UP)
+        wefti_check_deadlock();
+    add_seqcst(&S.nmblocked, 1);
+    wefti_unlock(&S.lock);
+}
+
+/* Sleeps until a P is granted; at the end of the run a goroutine's M ends, a foreign thread gets NULL. */
+static bool sleep_bound(struct m *mp, struct g *gp) {
+    count_blocked(mp);
+    struct p *pp = wefti_sleep_for_p(mp);
+    if (!pp) {
+        if (gp->foreign)
+            return false;
+        wefti_abandon(mp);
+    }
+    wefti_acquire_p(mp, pp);
+    store_relaxed(&gp->m, mp);
+    store_relaxed(&gp->status, WEFTI_G_RUNNING);
+    return true;
+}
+
+struct m *wefti_wait_bound(struct m *mp, struct g *gp) {
+    store_relaxed(&gp->status, WEFTI_G_WAITING);
+    mp->blocked_counted = !gp->foreign;
+    uint64_t w = load_relaxed(&gp->wait);
+    for (;;) {
+        if (w & WEFTI_NOTIFIED) {
+            fence_acquire(); /* pairs with the winner's swap (proc.c) */
+            store_relaxed(&gp->wait, 0);
+            store_relaxed(&gp->status, WEFTI_G_RUNNING);
+            return mp;
+        }
+        if (cas_acqrel(&gp->wait, &w, (w & ~(uint64_t)WEFTI_PARKING) | WEFTI_PARKED)) /* pairs with wefti_claim */
+            break;
+    }
+    wefti_hand_off(mp, wefti_release_p(mp));
+    if (!sleep_bound(mp, gp))
+        return wefti_foreign_wait_over(mp, gp);
+    return mp;
+}
+
+bool wefti_need_p(struct m *mp, struct g *gp) {
+    mp->blocked_counted = !gp->foreign;
+    store_relaxed(&gp->status, WEFTI_G_RUNNABLE);
+    wefti_lock(&S.lock);
+    struct p *pp = S.phase == WEFTI_UP ? wefti_pidle_get() : NULL;
+    if (!pp)
+        wefti_glist_push(&S.global, gp);
+    wefti_unlock(&S.lock);
+    if (!pp)
+        return sleep_bound(mp, gp);
+    wefti_acquire_p(mp, pp);
+    store_relaxed(&gp->m, mp);
+    store_relaxed(&gp->status, WEFTI_G_RUNNING);
+    return true;
+}
+
+struct m *wefti_requeue_bound(struct m *mp, struct g *gp) {
+    mp->blocked_counted = !gp->foreign;
+    store_relaxed(&gp->status, WEFTI_G_RUNNABLE);
+    struct p *pp = wefti_release_p(mp);
+    wefti_global_put(gp);
+    wefti_hand_off(mp, pp);
+    if (!sleep_bound(mp, gp))
+        return wefti_foreign_wait_over(mp, gp);
+    return mp;
+}
+
+void wefti_captive(struct m *mp, struct g *gp) {
+    bool bound = gp->bound != NULL;
+    gp->bound = mp;
+    gp->captive = 1;
+    wefti_requeue_bound(mp, gp);
+    gp->captive = 0;
+    if (!bound)
+        gp->bound = NULL;
+}

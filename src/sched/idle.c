@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Finding the next goroutine, and what an M does when there is none.
+ *
+ * The order: every 61st switch the global queue; the own queue; the global queue, a fair share; other Ps' queues and
+ * timers, in four rounds of random order. Then the M gives its P up, looks at everything once more, and sleeps: one
+ * idle M as the timekeeper until the earliest timer of all Ps, the others until they are given a P.
+ *
+ * No lost work, the two sides in prose (both fences are full ones):
+ *
+ *   submitter: puts G on a queue;  fence;  reads npidle and nmspinning; wakes an M if an idle P and no spinner
+ *   idler:     nmspinning--;       fence;  reads all queues; takes a P again and goes on if one holds work
+ *
+ * If the submitter read nmspinning > 0, some spinner's decrement comes after, and that spinner's reads, after its
+ * fence, see G. If it read npidle == 0, every P has an M that has not given it up yet, and that M reads the queues after
+ * giving it up. A spinner that finds work wakes another one before it runs it, so there is always one looking while
+ * there may be more. An M that was not spinning needs the lock to give up its P, and looks at the global queue under it;
+ * for local queues it relies on their owners, who run.
+ *
+ * No lost timer. The armer writes its heap's first time, fences, and reads timekeeper and until; the timekeeper writes
+ * timekeeper and until, fences, and reads all first times. So either the armer sees that the sleeper is to be woken (or
+ * that there is none and an idle P: it wakes an M), or the timekeeper sees the new time before it sleeps. Sleeping is on
+ * a futex word which the armer changes first, so a wake-up between the look and the sleep ends the sleep at once.
+ */
+#include "../os/os.h"
+#include "../runq/runq.h"
+#include "../timer/timer.h"
+#include "state.h"
+
+/* ---- timers ---- */
+
+static int64_t earliest_timer(void) {
+    int64_t earliest = 0;
+    for (uint32_t i = 0; i < load_acquire(&S.nallp); i++) {
+        int64_t when = load_seqcst(&S.allp[i]->timers->first); /* pairs with the fence in wefti_timer_earlier */
+        if (when != 0 && (earliest == 0 || when < earliest))
+            earliest = when;
+    }
+    return earliest;
+}
+
+bool wefti_oldest_timer_due(int64_t now) {
+    int64_t when = earliest_timer();
+    return when != 0 && when <= now;
+}
+
+/* Runs what is due in pp's heap. */
+void wefti_run_timers(struct m *mp, struct p *pp) {
+    int64_t first = load_relaxed(&pp->timers->first);
+    if (likely(first == 0))
+        return;
+    int64_t now = os_nanotime();
+    store_relaxed(&S.now, now);
+    if (first <= now)
+        wefti_timers_run(mp, pp->timers, now);
+}
+
+static void wake_keeper(void) {
+    store_release(&S.keeper_wake, 1); /* pairs with the timekeeper's look before it sleeps */
+    os_futex_wake(&S.keeper_wake, 1);
+}
+
+void wefti_timer_earlier(struct m *mp, int64_t when) {
+    fence_seqcst(); /* pairs with the timekeeper's, in keep_time */
+    if (load_relaxed(&S.timekeeper)) {
+        int64_t until = load_relaxed(&S.until);
+        if (until == 0 || when < until)
+            wake_keeper();
+    } else if (load_relaxed(&S.npidle) != 0) {
+        wefti_wakep(mp);
+    }
+}
+
+/* ---- stealing ---- */
+
+static uint32_t gcd(uint32_t a, uint32_t b) {
+    while (b != 0) {
+        uint32_t t = a % b;
+        a = b;
+        b = t;
+    }
+    return a;
+}
+
+/* A step coprime to n: from any start it visits every number below n once. */
+static uint32_t random_step(struct wefti_rand *r, uint32_t n) {
+    for (;;) {
+        uint32_t step = 1 + wefti_rand_below(r, n);
+        if (gcd(step, n) == 1)
+            return step;
+    }
+}
+
+/* Another P's queue, in the last round its timers and its front too. *again: timers ran, look at the own queue. */
+static struct g *steal_from(struct m *mp, struct p *victim, bool last, bool *again) {
+    struct p *pp = mp->p;
+    if (last) {
+        wefti_run_timers(mp, victim);
+        if (!wefti_runq_empty(&pp->runq)) {
+            *again = true;
+            return NULL;
+        }
+    }
+    if (load_relaxed(&victim->status) == WEFTI_P_IDLE)
+        return NULL;
+    bool take_front = last && load_relaxed(&victim->runq.next) != NULL;
+    if (take_front && load_relaxed(&victim->status) == WEFTI_P_RUNNING && wefti_runq_len(&victim->runq) == 0) {
+        /* Its owner is most likely about to run it. */
+        struct g *front = load_relaxed(&victim->runq.next);
+        os_futex_wait(&(uint32_t){0}, 0, os_nanotime() + 3000);
+        take_front = load_relaxed(&victim->runq.next) == front;
+    }
+    return wefti_runq_steal(&pp->runq, &victim->runq, take_front);
+}
+
+static struct g *steal_work(struct m *mp, bool *again) {
+    struct wefti_rand *r = wefti_oracle(mp);
+    uint32_t n = S.nprocs;
+    for (int round = 0; round < 4; round++) {
+        uint32_t step = random_step(r, n), at = wefti_rand_below(r, n);
+        for (uint32_t i = 0; i < n; i++, at = (at + step) % n) {
+            if (load_relaxed(&S.stopping)) {
+                *again = true;
+                return NULL;
+            }
+            struct p *victim = S.allp[at];
+            if (victim == mp->p)
+                continue;
+            struct g *gp = steal_from(mp, victim, round == 3, again);
+            if (gp || *again)
+                return gp;
+        }
+    }
+    return NULL;
+}
+
+/* ---- the global queue; with the lock ---- */
+
+void wefti_flush_yielded(struct p *pp) {
+    wefti_glist_append(&S.global, &pp->yielded);
+}
+
+/* A fair share of the global queue (at most `most`): one to run, the others to pp's own queue. */
+static struct g *take_global(struct p *pp, uint32_t most) {
+    uint32_t n = S.global.n;
+    if (n == 0)
+        return NULL;
+    uint32_t share = n / S.nprocs + 1;
+    share = share < n ? share : n;
+    share = share < most ? share : most;
+    struct g *gp = wefti_glist_pop(&S.global);
+    for (; share > 1; share--) {
+        struct g *more = wefti_glist_pop(&S.global);
+        if (!wefti_runq_put(&pp->runq, more)) {
+            wefti_glist_push(&S.global, more);
+            break;
+        }
+    }
+    return gp;
+}
+
+static struct g *from_global(struct p *pp, uint32_t most) {
+    if (load_relaxed(&S.global.n) == 0 && pp->yielded.n == 0)
+        return NULL;
+    wefti_lock(&S.lock);
+    if (most > 1)
+        wefti_flush_yielded(pp);
+    struct g *gp = take_global(pp, most);
+    wefti_unlock(&S.lock);
+    return gp;
+}
+
+/* ---- spinning ---- */
+
+static void start_spinning(struct m *mp) {
+    mp->spinning = 1;
+    add_seqcst(&S.nmspinning, 1);
+    store_relaxed(&S.needspinning, 0);
+}
+
+/* It found work: another M may have to look for more in its place. */
+static void found_work(struct m *mp) {
+    mp->spinning = 0;
+    add_seqcst(&S.nmspinning, (uint32_t)-1);
+    wefti_wakep(mp);
+}
+
+void wefti_wakep(struct m *mp) {
+    (void)mp;
+    uint32_t none = 0;
+    if (load_relaxed(&S.nmspinning) != 0 || !cas_seqcst(&S.nmspinning, &none, 1)) /* pairs with going idle */
+        return;
+    wefti_lock(&S.lock);
+    struct p *pp = wefti_pidle_get();
+    if (!pp) {
+        store_relaxed(&S.needspinning, 1);
+        add_seqcst(&S.nmspinning, (uint32_t)-1);
+        wefti_unlock(&S.lock);
+        return;
+    }
+    wefti_unlock(&S.lock);
+    wefti_start_m(pp, true);
+}
+
+static bool may_spin(struct m *mp) {
+    uint32_t busy = S.nprocs - load_relaxed(&S.npidle);
+    return mp->spinning || 2 * load_relaxed(&S.nmspinning) < busy;
+}
+
+/* ---- going idle ---- */
+
+/* Some queue holds work and there is an idle P for it: takes that P. */
+static bool recheck_queues(struct m *mp) {
+    struct p *pp = NULL;
+    for (uint32_t i = 0; i < S.nprocs && !pp; i++) {
+        if (wefti_runq_empty(&S.allp[i]->runq))
+            continue;
+        wefti_lock(&S.lock);
+        pp = wefti_pidle_get();
+        wefti_unlock(&S.lock);
+        if (!pp)
+            return false;
+    }
+    if (!pp && load_relaxed(&S.global.n) != 0) {
+        wefti_lock(&S.lock);
+        if (S.global.n != 0)
+            pp = wefti_pidle_get();
+        wefti_unlock(&S.lock);
+    }
+    if (!pp)
+        return false;
+    wefti_acquire_p(mp, pp);
+    return true;
+}
+
+/* Gives the P up. False: something turned up under the lock, the P is kept. */
+static bool give_up_p(struct m *mp) {
+    wefti_lock(&S.lock);
+    bool keep = S.stopping || S.phase != WEFTI_UP || S.global.n != 0 || mp->p->yielded.n != 0;
+    if (!keep && !mp->spinning && load_relaxed(&S.needspinning)) {
+        start_spinning(mp);
+        keep = true;
+    }
+    if (!keep)
+        wefti_pidle_put(wefti_release_p(mp));
+    wefti_unlock(&S.lock);
+    return !keep;
+}
+
+/* Until the earliest timer, as the one timekeeper: true when it slept (or need not), false when there is one already. */
+static bool keep_time(void) {
+    if (earliest_timer() == 0 || xchg_seqcst(&S.timekeeper, 1) != 0)
+        return false;
+    for (;;) {
+        store_relaxed(&S.keeper_wake, 0);
+        int64_t until = earliest_timer();
+        store_seqcst(&S.until, until);
+        fence_seqcst(); /* pairs with the one in wefti_timer_earlier */
+        int64_t again = earliest_timer();
+        if (again != 0 && (until == 0 || again < until))
+            continue;
+        if (until != 0 && load_acquire(&S.keeper_wake) == 0 && load_relaxed(&S.phase) == WEFTI_UP)
+            os_futex_wait(&S.keeper_wake, 0, until); /* pairs with wake_keeper */
+        break;
+    }
+    store_relaxed(&S.until, 0);
+    store_seqcst(&S.timekeeper, 0);
+    store_relaxed(&S.now, os_nanotime());
+    return true;
+}
+
+static bool take_idle_p(struct m *mp) {
+    wefti_lock(&S.lock);
+    struct p *pp = S.phase == WEFTI_UP ? wefti_pidle_get() : NULL;
+    wefti_unlock(&S.lock);
+    if (pp)
+        wefti_acquire_p(mp, pp);
+    return pp != NULL;
+}
+
+/* Without work and P: true when it has a P again, false when the run is over. */
+static bool sleep_without_work(struct m *mp) {
+    if (mp->spinning) {
+        mp->spinning = 0;
+        add_seqcst(&S.nmspinning, (uint32_t)-1); /* a full fence: pairs with the submitters' */
+        if (recheck_queues(mp)) {
+            start_spinning(mp);
+            return true;
+        }
+    }
+    if (earliest_timer() != 0) {
+        wefti_lock(&S.lock);
+        wefti_check_deadlock();
+        wefti_unlock(&S.lock);
+        if (keep_time()) {
+            if (take_idle_p(mp)) {
+                start_spinning(mp);
+                return true;
+            }
+            if (load_relaxed(&S.phase) != WEFTI_UP)
+                return false;
+        }
+    }
+    return wefti_stop_m(mp);
+}
+
+/* ---- the search ---- */
+
+static struct g *search(struct m *mp, struct p *pp, bool *inherit, bool *again) {
+    struct g *gp = mp->wanted;
+    if (gp) {
+        mp->wanted = NULL;
+        return gp;
+    }
+    wefti_run_timers(mp, pp);
+    if (pp->globaltick <= 1) {
+        pp->globaltick = WEFTI_GLOBAL_EVERY;
+        if ((gp = from_global(pp, 1)) != NULL)
+            return gp;
+    }
+    if ((gp = wefti_runq_get(&pp->runq, pp->single, inherit)) != NULL)
+        return gp;
+    *inherit = false;
+    if ((gp = from_global(pp, WEFTI_RUNQ_SIZE / 2)) != NULL)
+        return gp;
+    if (!pp->single && may_spin(mp)) {
+        if (!mp->spinning)
+            start_spinning(mp);
+        gp = steal_work(mp, again);
+    }
+    return gp;
+}
+
+struct g *wefti_find_runnable(struct m *mp, bool *inherit) {
+    for (;;) {
+        if (unlikely(load_acquire(&S.phase) != WEFTI_UP || mp->attn.is.ended || mp->dying)) {
+            if (mp->spinning) {
+                mp->spinning = 0;
+                add_seqcst(&S.nmspinning, (uint32_t)-1);
+            }
+            return NULL;
+        }
+        if (unlikely(load_acquire(&S.stopping))) {
+            if (mp->spinning) {
+                mp->spinning = 0;
+                add_seqcst(&S.nmspinning, (uint32_t)-1);
+            }
+            wefti_lock(&S.lock);
+            bool stop = S.stopping;
+            if (stop)
+                wefti_stop_world_p(wefti_release_p(mp));
+            wefti_unlock(&S.lock);
+            if (stop && !wefti_stop_m(mp))
+                return NULL;
+            continue;
+        }
+        bool again = false;
+        struct g *gp = search(mp, mp->p, inherit, &again);
+        if (gp) {
+            if (mp->spinning)
+                found_work(mp);
+            return gp;
+        }
+        if (again || !give_up_p(mp))
+            continue;
+        if (!sleep_without_work(mp))
+            return NULL;
+    }
+}
+
+/* ---- the deadlock report ---- */
+
+/* Threads that neither weft nor a sanitizer started may yet wake somebody. */
+static bool foreign_threads(void) {
+    int known = (int)(S.nm + S.nsys);
+#ifdef __SANITIZE_THREAD__
+    known++;
+#endif
+    return S.nforeign > 0 || os_thread_count() > known;
+}
+
+/*
+ * With the lock, by an M about to sleep that still counts as awake when `S.nmidle` and `S.nmblocked` are compared.
+ * Nothing can ever run again when every other M sleeps, no timer that matters is armed, and nobody outside can call in.
+ */
+void wefti_check_deadlock(void) {
+    if (S.background || S.phase != WEFTI_UP || S.stopping)
+        return;
+    if (S.nm - S.nmidle - S.nmblocked > 1 || S.npidle != S.nprocs || S.global.n != 0 || S.spawn)
+        return;
+    for (uint32_t i = 0; i < S.nprocs; i++)
+        if (!wefti_runq_empty(&S.allp[i]->runq) || wefti_timers_matter(S.allp[i]->timers))
+            return;
+    if (foreign_threads())
+        return;
+    if (S.main_goexit && wefti_live_goroutines() == 0)
+        wefti_fatal("no goroutines (main called runtime.Goexit) - deadlock!");
+    wefti_fatal("all goroutines are asleep - deadlock!");
+}

@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Runs: how the runtime comes up and how it goes down.
+ *
+ * weft_run lends the calling thread to the runtime as its first M (m0), makes goroutine 1, and schedules until the run
+ * is over. weft_start brings up the same without an m0: the calling thread stays the program's.
+ *
+ * The end. When main returns the phase becomes ENDING and every M is told (attention byte `ended`; those asleep are
+ * woken). From then on an M that looks for work, wakes, or calls into weft leaves its goroutine where it is and its
+ * thread ends. Goroutines that were parked or runnable are taken apart when no M is left that could run them. An M that
+ * computes or blocks in foreign code can't be told: after a second it is set aside, and named. Its record, goroutine
+ * and stack stay, it never enters the runtime again, and its thread ends at its next weft call.
+ *
+ * Between runs the memory stays reserved: Ps, slabs of Gs and stacks serve the next run.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <weft/go.h>
+
+#include "../base/fmt.h"
+#include "../base/traceback.h"
+#include "../runq/runq.h"
+#include "../stack/gslab.h"
+#include "../stack/stack.h"
+#include "../timer/timer.h"
+#include "state.h"
+
+#define HELPER_STACK ((size_t)128 << 10)
+#define MAIN_STACK ((size_t)8 << 20) /* what a C program's main has; only pages touched are paid for */
+#define PATIENCE 1000000000          /* for Ms in user code at the end */
+
+static struct wefti_lock run_lock; /* rank WEFTI_RANK_RUN: one start or end at a time */
+static uint32_t start_count;       /* of weft_start; run_lock */
+static struct m sysmon_m;          /* what sysmon's calls say they are */
+
+/* ---- coming up ---- */
+
+static void reset(bool background) {
+    S.background = background;
+    S.stopping = S.stopwait = S.stopnote = S.worldlock = 0;
+    S.global = (struct wefti_glist){0};
+    S.pidle = NULL;
+    S.midle = S.allm = S.spawn = S.zombies = S.foreign = NULL;
+    S.npidle = S.nmidle = S.nmspinning = S.needspinning = 0;
+    S.nm = S.nmblocked = S.nforeign = 0;
+    S.timekeeper = S.keeper_wake = 0;
+    S.until = 0;
+    S.monsleep = S.monwake = S.monend = 0;
+    S.main_goexit = S.warned_threads = 0;
+    S.endnote = 0;
+    S.goids = 0;
+    S.status = 0;
+    S.nprocs = 0;
+    S.nsys = 2;
+    S.mids = 1 + S.nsys;
+    S.run++;
+    S.started = S.now = os_nanotime();
+    S.seeded = wefti_knobs.seeded != 0;
+    S.rand.state = S.seeded ? (uint64_t)wefti_knobs.schedseed : (uint64_t)S.started ^ (uint64_t)os_gettid() << 32;
+    if (S.max_threads == 0)
+        S.max_threads = WEFTI_MAX_THREADS;
+    os_sigmask_get(&S.sigmask);
+}
+
+static int start_helpers(void) {
+    int err = os_thread_create(&S.spawner, HELPER_STACK, wefti_spawner_main, NULL);
+    if (err)
+        return err;
+    err = os_thread_create(&S.sysmon, HELPER_STACK, wefti_sysmon_main, &sysmon_m);
+    if (err) {
+        store_release(&S.monend, 1);
+        add_seqcst(&S.spawn_seq, 1);
+        os_futex_wake(&S.spawn_seq, 1);
+        os_thread_join(&S.spawner);
+    }
+    return err;
+}
+
+/* The caller's M (m0, or one that only sets things up) has P0 when this returns 0. */
+static int bring_up(struct m *mp, bool background) {
+    wefti_knobs_read();
+    wefti_observe_init();
+    wefti_fork_setup();
+    wefti_stack_init(wefti_knobs.guardprotect != 0);
+    wefti_stack_set_default((size_t)wefti_knobs.stack);
+    reset(background);
+    if (!S.allp && !(S.allp = os_reserve(WEFTI_MAXPROCS * sizeof *S.allp, 4096)))
+        return ENOMEM;
+    S.default_procs = wefti_knobs.maxprocs <= 0;
+    uint32_t n = S.default_procs ? wefti_default_procs() : (uint32_t)wefti_knobs.maxprocs;
+    wefti_resize(mp, n < WEFTI_MAXPROCS ? n : WEFTI_MAXPROCS);
+    for (uint32_t i = S.nprocs; i-- > 1;)
+        wefti_pidle_put(S.allp[i]);
+    store_release(&S.phase, WEFTI_UP);
+    int err = start_helpers();
+    if (err)
+        store_release(&S.phase, WEFTI_OFF);
+    return err;
+}
+
+/* ---- going down ---- */
+
+static void tell(struct m *list) {
+    for (struct m *mp = list; mp; mp = mp->alllink) {
+        if (!mp->attn.is.foreign)
+            store_release(&mp->attn.is.ended, 1); /* pairs with the looks in wefti_enter_slow and wefti_sleep_for_p */
+        store_seqcst(&mp->park, 1);
+        os_futex_wake(&mp->park, 1);
+    }
+}
+
+static void tell_all(void) {
+    wefti_lock(&S.lock);
+    store_seqcst(&S.phase, WEFTI_ENDING);
+    tell(S.allm);
+    tell(S.foreign);
+    store_release(&S.keeper_wake, 1);
+    os_futex_wake(&S.keeper_wake, 1);
+    wefti_unlock(&S.lock);
+    add_seqcst(&S.endnote, 1);
+    os_futex_wake(&S.endnote, 1);
+}
+
+void wefti_end_run(struct m *mp, int status) {
+    S.status = status;
+    tell_all();
+    if (S.hasty) {
+        mp->attn.word = 0;
+        mp->attn.is.foreign = 1; /* atexit handlers may call weft: as from a thread without a run */
+        store_release(&mp->inrt, 0);
+        exit(status);
+    }
+    wefti_switch_to_g0(mp);
+}
+
+static void name_stragglers(struct m *self) {
+    for (struct m **link = &S.allm, *mp; (mp = *link) != NULL;) {
+        if (mp == self) {
+            link = &mp->alllink;
+            continue;
+        }
+        struct g *gp = load_relaxed(&mp->curg);
+        wefti_warn("weft_run ends while goroutine %llu%s%s still runs on thread %u: it is set aside",
+                   gp ? (unsigned long long)gp->id : 0ull, gp && gp->name[0] ? " " : "", gp ? gp->name : "", mp->tid);
+        mp->straggler = 1;
+        if (gp)
+            gp->straggler = 1;
+        *link = mp->alllink;
+        os_thread_detach(&mp->thread);
+        store_relaxed(&S.nm, S.nm - 1);
+    }
+}
+
+static void await_ms(struct m *self) {
+    int64_t patience = os_nanotime() + PATIENCE;
+    uint32_t mine = self->counted;
+    for (;;) {
+        uint32_t seen = load_acquire(&S.endnote); /* pairs with m_main's end */
+        wefti_lock(&S.lock);
+        bool done = S.nm == mine;
+        if (!done && os_nanotime() >= patience) {
+            name_stragglers(self);
+            done = true;
+        }
+        wefti_unlock(&S.lock);
+        if (done)
+            return;
+        os_futex_wait(&S.endnote, seen, patience);
+    }
+}
+
+static void stop_helpers(void) {
+    store_release(&S.monend, 1);
+    store_release(&S.monwake, 1);
+    os_futex_wake(&S.monwake, 1);
+    add_seqcst(&S.spawn_seq, 1);
+    os_futex_wake(&S.spawn_seq, 1);
+    os_thread_join(&S.sysmon);
+    os_thread_join(&S.spawner);
+}
+
+static bool discard(struct g *gp, void *arg) {
+    if (gp->status != WEFTI_G_DEAD && gp->status != WEFTI_G_IDLE && !gp->straggler)
+        wefti_discard_g(arg, gp);
+    return true;
+}
+
+/* Nobody but the caller is left. What goroutines hold goes back; then all Ps are emptied for the next run. */
+static void take_down(struct m *mp) {
+    mp->p = S.allp[0];
+    mp->p->single = 1;
+    mp->curg = NULL;
+    for (uint32_t i = 0; i < S.nallp; i++) {
+        struct p *pp = S.allp[i];
+        wefti_timers_clear(mp, pp->timers);
+        pp->runq.head = pp->runq.tail = 0;
+        pp->runq.next = NULL;
+        pp->yielded = (struct wefti_glist){0};
+        pp->goid = pp->goid_end = 0;
+    }
+    S.global = (struct wefti_glist){0};
+    wefti_g_foreach(discard, mp);
+    for (uint32_t i = 0; i < S.nallp; i++) {
+        struct p *pp = S.allp[i];
+        wefti_g_flush(pp);
+        wefti_stack_flush(pp);
+        wefti_heap_flush(&pp->mem);
+        pp->created = pp->ended = 0;
+        pp->schedtick = pp->syscalltick = 0;
+        pp->m = NULL;
+        pp->status = WEFTI_P_DEAD;
+    }
+    mp->p = NULL;
+    S.nprocs = 0;
+}
+
+/* ---- weft_run ---- */
+
+static int run_app(int (*app)(int, char **), int argc, char **argv) {
+    return app(argc, argv);
+}
+
+static bool make_main(struct m *mp, int (*app)(int, char **), int argc, char **argv) {
+    static const struct weft_impl_site site = {.file = "", .func = "main", .line = 0, .nargs = 3};
+    const uint64_t words[6] = {(uint64_t)(uintptr_t)app, (uint64_t)argc, (uint64_t)(uintptr_t)argv};
+    struct weft_attr attr = {.stack_size = MAIN_STACK};
+    struct g *gp = wefti_new_g(mp, &attr, &site, (void (*)(void))run_app, words);
+    if (!gp)
+        return false;
+    gp->site = NULL; /* nobody created it */
+    gp->main = 1;
+    mp->p->created++;
+    wefti_runq_add(mp, gp);
+    return true;
+}
+
+/* The first thread's M after a goroutine ended locked on it: asleep until the end of the run. */
+static void sleep_to_the_end(struct m *mp) {
+    mp->dying = 0;
+    wefti_hand_off(mp, wefti_release_p(mp));
+    wefti_lock(&S.lock);
+    if (S.phase == WEFTI_UP)
+        wefti_check_deadlock();
+    add_seqcst(&S.nmblocked, 1);
+    wefti_unlock(&S.lock);
+    while (load_acquire(&S.phase) == WEFTI_UP) {
+        uint32_t seen = load_acquire(&S.endnote); /* pairs with tell_all */
+        if (load_acquire(&S.phase) == WEFTI_UP)
+            os_futex_wait(&S.endnote, seen, -1);
+    }
+}
+
+static int run(int (*app)(int, char **), int argc, char **argv, bool hasty) {
+    wefti_lock(&run_lock);
+    if (S.phase != WEFTI_OFF) {
+        wefti_unlock(&run_lock);
+        errno = EBUSY;
+        return -1;
+    }
+    struct m *mp = wefti_new_m();
+    if (!mp) {
+        wefti_unlock(&run_lock);
+        errno = ENOMEM;
+        return -1;
+    }
+    struct m *foreign = wefti_m; /* this thread made weft calls before */
+    wefti_thread_begin(mp);
+    mp->id = 0;
+    mp->counted = 1;
+    mp->inrt = 1;
+    S.m0 = mp;
+    S.hasty = hasty;
+    int err = bring_up(mp, false);
+    if (!err) {
+        S.allm = mp;
+        S.nm = 1;
+        wefti_fault_install();
+        if (!make_main(mp, app, argc, argv))
+            err = ENOMEM, tell_all();
+        wefti_unlock(&run_lock);
+        wefti_schedule(mp);
+        if (mp->dying)
+            sleep_to_the_end(mp);
+        await_ms(mp);
+        stop_helpers();
+        wefti_lock(&run_lock);
+        take_down(mp);
+        wefti_fault_remove();
+    }
+    wefti_thread_end(mp);
+    wefti_m = foreign;
+    wefti_release_m(mp);
+    store_release(&S.phase, WEFTI_OFF);
+    wefti_unlock(&run_lock);
+    if (err)
+        errno = err;
+    return err ? -1 : S.status;
+}
+
+int weft_run(int (*app)(int argc, char **argv), int argc, char **argv) {
+    return run(app, argc, argv, false);
+}
+
+int weft_impl_main(int (*app)(int argc, char **argv), int argc, char **argv) {
+    int status = run(app, argc, argv, true);
+    if (status < 0 && S.m0 == NULL)
+        wefti_fatal("weft_run: the runtime can't start (errno %d)", errno);
+    return status;
+}
+
+/* ---- weft_start ---- */
+
+int weft_start(void) {
+    struct m setup = {.rand = {0}};
+    int err = 0;
+    wefti_lock(&run_lock);
+    if (S.phase == WEFTI_OFF) {
+        S.hasty = 0;
+        setup.errnop = &errno;
+        err = bring_up(&setup, true);
+        if (!err) {
+            wefti_lock(&S.lock);
+            wefti_pidle_put(wefti_release_p(&setup));
+            wefti_unlock(&S.lock);
+        }
+    }
+    if (!err)
+        start_count++;
+    wefti_unlock(&run_lock);
+    if (err)
+        errno = err;
+    return err ? -1 : 0;
+}
+
+static int stop_error(void) {
+    struct m *mp = arch_getm();
+    if (mp && !mp->attn.is.foreign)
+        return EPERM;
+    if (start_count == 0)
+        return EINVAL;
+    return start_count == 1 && S.background && wefti_live_goroutines() > 0 ? EBUSY : 0;
+}
+
+int weft_stop(void) {
+    struct m setup = {.rand = {0}};
+    setup.errnop = &errno;
+    wefti_lock(&run_lock);
+    int err = stop_error();
+    if (!err && --start_count == 0 && S.background) {
+        tell_all();
+        await_ms(&setup);
+        stop_helpers();
+        take_down(&setup);
+        store_release(&S.phase, WEFTI_OFF);
+    }
+    wefti_unlock(&run_lock);
+    if (err)
+        errno = err;
+    return err ? -1 : 0;
+}

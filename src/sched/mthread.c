@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Ms: threads made, woken, put to sleep and ended.
+ *
+ * A P changes hands in one way only: it is offered. The giver stores it in the other M's `offer` and wakes that M; the
+ * M takes it by exchange. An M sleeps on its own `park` word (futex): the giver stores 1, the sleeper swaps in 0 before
+ * it looks at the offer again, so an offer made between look and sleep is not slept through.
+ *
+ * Threads are made by the spawner alone. pthread_create takes locks of libc's that a goroutine may hold while it is
+ * stopped (dlopen's, malloc's): whoever needs a thread leaves a record for the spawner, with the P in its offer, and
+ * goes on; nobody waits for it. When no thread is to be had, the P's goroutines go to the global queue and the P to
+ * the idle list: those that run will take them, and sysmon tries again.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "../base/sanitize.h"
+#include "../runq/runq.h"
+#include "../timer/timer.h"
+#include "state.h"
+
+#define M_STACK ((size_t)256 << 10)
+
+__thread struct m *wefti_m __attribute__((tls_model("initial-exec")));
+
+struct m *wefti_getm(void) {
+    return arch_getm();
+}
+
+/* ---- Ps between Ms ---- */
+
+struct p *wefti_pidle_get(void) {
+    struct p *pp = S.pidle;
+    if (!pp)
+        return NULL;
+    S.pidle = pp->link;
+    store_seqcst(&S.npidle, S.npidle - 1);
+    if (unlikely(S.monsleep))
+        wefti_sysmon_kick();
+    return pp;
+}
+
+void wefti_pidle_put(struct p *pp) {
+    store_relaxed(&pp->status, WEFTI_P_IDLE);
+    pp->link = S.pidle;
+    S.pidle = pp;
+    store_seqcst(&S.npidle, S.npidle + 1);
+}
+
+void wefti_acquire_p(struct m *mp, struct p *pp) {
+    wefti_assert(mp->p == NULL);
+    mp->p = pp;
+    store_relaxed(&pp->m, mp);
+    store_release(&pp->status, WEFTI_P_RUNNING);
+}
+
+struct p *wefti_release_p(struct m *mp) {
+    struct p *pp = mp->p;
+    mp->p = NULL;
+    store_relaxed(&pp->m, NULL);
+    store_release(&pp->status, WEFTI_P_IDLE);
+    return pp;
+}
+
+void wefti_stop_world_p(struct p *pp) {
+    store_release(&pp->status, WEFTI_P_STOPPED);
+    if (--S.stopwait == 0) {
+        store_release(&S.stopnote, 1); /* pairs with the wait in wefti_stop_world */
+        os_futex_wake(&S.stopnote, 1);
+    }
+}
+
+void wefti_grant(struct m *mp, struct p *pp) {
+    if (mp->blocked_counted)
+        add_seqcst(&S.nmblocked, (uint32_t)-1);
+    store_release(&mp->offer, pp); /* pairs with the exchange in wefti_sleep_for_p */
+    store_seqcst(&mp->park, 1);
+    os_futex_wake(&mp->park, 1);
+}
+
+struct p *wefti_sleep_for_p(struct m *mp) {
+    store_relaxed(&mp->blocked, 1);
+    struct p *pp;
+    while ((pp = xchg_acqrel(&mp->offer, NULL)) == NULL) { /* pairs with wefti_grant */
+        if (load_acquire(&mp->attn.is.ended) || load_acquire(&S.phase) != WEFTI_UP)
+            break;
+        if (xchg_seqcst(&mp->park, 0) == 0)
+            os_futex_wait(&mp->park, 0, -1);
+    }
+    store_relaxed(&mp->blocked, 0);
+    return pp;
+}
+
+bool wefti_stop_m(struct m *mp) {
+    wefti_lock(&S.lock);
+    if (S.phase != WEFTI_UP) {
+        wefti_unlock(&S.lock);
+        return false;
+    }
+    wefti_check_deadlock();
+    mp->idlelink = S.midle;
+    S.midle = mp;
+    store_relaxed(&S.nmidle, S.nmidle + 1);
+    wefti_unlock(&S.lock);
+    struct p *pp = wefti_sleep_for_p(mp);
+    if (!pp)
+        return false;
+    wefti_acquire_p(mp, pp);
+    return true;
+}
+
+/* ---- records ---- */
+
+struct m *wefti_new_m(void) {
+    struct m *mp = S.freem;
+    if (mp) {
+        S.freem = mp->idlelink;
+        memset(mp, 0, sizeof *mp);
+    } else {
+        char *block = os_reserve((sizeof *mp + 4095) & ~(size_t)4095, 4096);
+        if (!block)
+            return NULL;
+        mp = (struct m *)block;
+    }
+    mp->id = S.mids++;
+    mp->rand.state = wefti_rand64(&S.rand);
+    return mp;
+}
+
+void wefti_release_m(struct m *mp) {
+    mp->idlelink = S.freem;
+    S.freem = mp;
+}
+
+static void unlist(struct m *mp) {
+    for (struct m **link = &S.allm; *link; link = &(*link)->alllink)
+        if (*link == mp) {
+            *link = mp->alllink;
+            return;
+        }
+}
+
+/* ---- on the thread ---- */
+
+extern void *__cxa_get_globals(void) __attribute__((weak));
+
+void wefti_thread_begin(struct m *mp) {
+    wefti_m = mp;
+    mp->errnop = &errno;
+    mp->cxa = __cxa_get_globals ? __cxa_get_globals() : NULL;
+    mp->tid = os_gettid();
+    os_thread_stack(&mp->g0_lo, &mp->g0_hi);
+    os_exact_timers();
+    wefti_fault_stack(mp);
+#ifdef WEFTI_TSAN
+    mp->fiber = __tsan_get_current_fiber();
+#endif
+}
+
+void wefti_thread_end(struct m *mp) {
+    wefti_fault_stack_gone(mp);
+    wefti_m = NULL;
+}
+
+static void *m_main(void *arg) {
+    struct m *mp = arg;
+    wefti_thread_begin(mp);
+    os_sigmask_set(&S.sigmask);
+    mp->inrt = 1;
+    struct p *pp = xchg_acqrel(&mp->offer, NULL); /* pairs with wefti_start_m, by way of the spawner */
+    if (pp) {
+        wefti_acquire_p(mp, pp);
+        wefti_schedule(mp);
+    }
+    if (mp->p && load_relaxed(&S.phase) == WEFTI_UP && !mp->attn.is.ended)
+        wefti_hand_off(mp, wefti_release_p(mp));
+    wefti_thread_end(mp);
+    wefti_lock(&S.lock);
+    if (mp->straggler) {
+        wefti_release_m(mp);
+        wefti_unlock(&S.lock);
+        return NULL;
+    }
+    unlist(mp);
+    store_relaxed(&S.nm, S.nm - 1);
+    mp->idlelink = S.zombies;
+    S.zombies = mp;
+    wefti_unlock(&S.lock);
+    add_seqcst(&S.endnote, 1);
+    os_futex_wake(&S.endnote, 1);
+    add_seqcst(&S.spawn_seq, 1); /* the spawner joins it */
+    os_futex_wake(&S.spawn_seq, 1);
+    return NULL;
+}
+
+/* ---- starting ---- */
+
+static void no_thread_for(struct p *pp, bool spinning) {
+    struct g *gp;
+    bool front;
+    while ((gp = wefti_runq_get(&pp->runq, false, &front)) != NULL)
+        wefti_glist_push(&S.global, gp);
+    wefti_flush_yielded(pp);
+    wefti_pidle_put(pp);
+    if (spinning)
+        add_seqcst(&S.nmspinning, (uint32_t)-1);
+}
+
+static bool thread_allowed(void) {
+    if (S.nm < load_relaxed(&S.max_threads))
+        return true;
+    if (!S.warned_threads) {
+        S.warned_threads = 1;
+        wefti_warn("%u threads exist, the limit (weft_set_max_threads): goroutines wait for one to become free",
+                   S.nm);
+    }
+    return false;
+}
+
+void wefti_start_m(struct p *pp, bool spinning) {
+    wefti_lock(&S.lock);
+    if (S.stopping) {
+        wefti_stop_world_p(pp);
+        if (spinning)
+            add_seqcst(&S.nmspinning, (uint32_t)-1);
+        wefti_unlock(&S.lock);
+        return;
+    }
+    struct m *mp = S.midle;
+    if (mp) {
+        S.midle = mp->idlelink;
+        store_relaxed(&S.nmidle, S.nmidle - 1);
+        wefti_unlock(&S.lock);
+        mp->spinning = spinning;
+        wefti_grant(mp, pp);
+        return;
+    }
+    if (S.phase != WEFTI_UP || !thread_allowed() || !(mp = wefti_new_m())) {
+        no_thread_for(pp, spinning);
+        wefti_unlock(&S.lock);
+        return;
+    }
+    mp->spinning = spinning;
+    mp->offer = pp;
+    mp->alllink = S.allm;
+    S.allm = mp;
+    store_relaxed(&S.nm, S.nm + 1);
+    mp->idlelink = S.spawn;
+    S.spawn = mp;
+    wefti_unlock(&S.lock);
+    add_seqcst(&S.spawn_seq, 1);
+    os_futex_wake(&S.spawn_seq, 1);
+}
+
+void wefti_hand_off(struct m *mp, struct p *pp) {
+    if (!wefti_runq_empty(&pp->runq) || pp->yielded.n != 0 || load_relaxed(&S.global.n) != 0) {
+        wefti_start_m(pp, false);
+        return;
+    }
+    uint32_t none = 0;
+    if (!pp->single && load_relaxed(&S.nmspinning) + load_relaxed(&S.npidle) == 0 &&
+        cas_seqcst(&S.nmspinning, &none, 1)) {
+        wefti_start_m(pp, true);
+        return;
+    }
+    wefti_lock(&S.lock);
+    if (S.stopping) {
+        wefti_stop_world_p(pp);
+    } else if (S.global.n != 0) {
+        wefti_unlock(&S.lock);
+        wefti_start_m(pp, false);
+        return;
+    } else {
+        int64_t first = load_relaxed(&pp->timers->first);
+        wefti_pidle_put(pp);
+        wefti_unlock(&S.lock);
+        if (first != 0)
+            wefti_timer_earlier(mp, first);
+        return;
+    }
+    wefti_unlock(&S.lock);
+}
+
+/* ---- the spawner ---- */
+
+static void spawn_one(struct m *mp) {
+    struct os_thread thread;
+    if (os_thread_create(&thread, M_STACK, m_main, mp) == 0) {
+        mp->thread = thread;
+        return;
+    }
+    wefti_lock(&S.lock);
+    unlist(mp);
+    store_relaxed(&S.nm, S.nm - 1);
+    struct p *pp = mp->offer;
+    mp->offer = NULL;
+    if (S.stopping) {
+        wefti_stop_world_p(pp);
+        if (mp->spinning)
+            add_seqcst(&S.nmspinning, (uint32_t)-1);
+    } else {
+        no_thread_for(pp, mp->spinning);
+    }
+    wefti_release_m(mp);
+    wefti_unlock(&S.lock);
+}
+
+static struct m *next_record(struct m **list) {
+    wefti_lock(&S.lock);
+    struct m *mp = *list;
+    if (mp)
+        *list = mp->idlelink;
+    wefti_unlock(&S.lock);
+    return mp;
+}
+
+void *wefti_spawner_main(void *arg) {
+    (void)arg;
+    os_thread_name("weft-spawner");
+    for (;;) {
+        uint32_t seq = load_acquire(&S.spawn_seq); /* pairs with whoever left a record */
+        struct m *mp;
+        while ((mp = next_record(&S.spawn)) != NULL)
+            spawn_one(mp);
+        while ((mp = next_record(&S.zombies)) != NULL) {
+            os_thread_join(&mp->thread);
+            wefti_lock(&S.lock);
+            wefti_release_m(mp);
+            wefti_unlock(&S.lock);
+        }
+        if (load_acquire(&S.monend))
+            return NULL;
+        os_futex_wait(&S.spawn_seq, seq, -1);
+    }
+}

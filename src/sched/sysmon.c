@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The monitor: a thread that needs no P and looks at the Ps from outside.
+ *
+ *   retake   a P left in a bracket for a tick, when there is other work, or for 10 ms in any case
+ *   preempt  a goroutine that has run for 10 ms while others wait: its M's attention byte
+ *   rescue   a goroutine in front of a P that computes on without getting to it, while another P is idle; a queue that
+ *            no thread could be had for; timers that are due with nobody to run them
+ *   trace    GODEBUG=schedtrace
+ *
+ * It looks every 20 µs; after 50 looks in a row that found nothing to do it doubles the pause up to 10 ms. When all Ps
+ * have been idle for some of those it sleeps until a P is taken from the idle list (or a trace line is due): an idle
+ * program costs nothing.
+ *
+ * It owns no lock while it reads the Ps: status and ticks are atomic, and what it decides by them it does by
+ * compare-and-swap (retake) or as a hint that may come in vain (preempt).
+ */
+#include <errno.h>
+
+#include "../runq/runq.h"
+#include "../timer/timer.h"
+#include "state.h"
+
+#define SHORTEST 20000
+#define LONGEST 10000000
+#define IDLE_LOOKS 50
+
+void wefti_sysmon_kick(void) {
+    S.monsleep = 0;
+    store_release(&S.monwake, 1); /* pairs with the look before it sleeps */
+    os_futex_wake(&S.monwake, 1);
+}
+
+void wefti_sysmon_kick_locked(void) {
+    wefti_lock(&S.lock);
+    if (S.monsleep)
+        wefti_sysmon_kick();
+    wefti_unlock(&S.lock);
+}
+
+static bool others_wait(struct p *pp) {
+    return load_relaxed(&S.global.n) != 0 || !wefti_runq_empty(&pp->runq) || load_relaxed(&pp->yielded.n) != 0;
+}
+
+/* True when it took the P. */
+static bool retake_bracket(struct m *self, struct p *pp, int64_t now) {
+    uint32_t tick = load_relaxed(&pp->syscalltick);
+    if (pp->mon.syscalltick != tick) {
+        pp->mon.syscalltick = tick;
+        pp->mon.syscallwhen = now;
+        return false;
+    }
+    bool idle_elsewhere = load_relaxed(&S.nmspinning) + load_relaxed(&S.npidle) > 0;
+    if (!others_wait(pp) && idle_elsewhere && now - pp->mon.syscallwhen < WEFTI_SLICE)
+        return false;
+    uint32_t syscall = WEFTI_P_SYSCALL;
+    if (!cas_seqcst(&pp->status, &syscall, WEFTI_P_IDLE)) /* pairs with the store in weft_block_enter */
+        return false;
+    store_relaxed(&pp->m, NULL);
+    wefti_hand_off(self, pp);
+    return true;
+}
+
+/* True when it found something to do. */
+static bool look_at_running(struct m *self, struct p *pp, int64_t now) {
+    uint32_t tick = load_relaxed(&pp->schedtick);
+    if (pp->mon.schedtick != tick) {
+        pp->mon.schedtick = tick;
+        pp->mon.schedwhen = now;
+        return false;
+    }
+    if (load_relaxed(&S.npidle) != 0 && !wefti_runq_empty(&pp->runq) && pp->mon.front == load_relaxed(&pp->runq.next)) {
+        wefti_wakep(self);
+        return true;
+    }
+    pp->mon.front = load_relaxed(&pp->runq.next);
+    if (now - pp->mon.schedwhen >= WEFTI_SLICE && others_wait(pp) && !S.seeded) {
+        struct m *mp = load_relaxed(&pp->m);
+        if (mp)
+            store_relaxed(&mp->attn.is.preempt, 1);
+    }
+    return false;
+}
+
+static bool look(struct m *self, int64_t now) {
+    bool did = false;
+    for (uint32_t i = 0; i < load_acquire(&S.nprocs); i++) {
+        struct p *pp = S.allp[i];
+        uint32_t status = load_acquire(&pp->status);
+        if (status == WEFTI_P_SYSCALL)
+            did |= retake_bracket(self, pp, now);
+        else if (status == WEFTI_P_RUNNING)
+            did |= look_at_running(self, pp, now);
+    }
+    if (load_relaxed(&S.npidle) != 0 &&
+        (load_relaxed(&S.global.n) != 0 || (!load_relaxed(&S.timekeeper) && wefti_oldest_timer_due(now))))
+        wefti_wakep(self);
+    return did;
+}
+
+/* ---- pausing ---- */
+
+static void pause_until(int64_t when) {
+    if (load_acquire(&S.monwake) == 0 && !load_acquire(&S.monend)) /* pairs with wefti_sysmon_kick */
+        os_futex_wait(&S.monwake, 0, when);
+    store_relaxed(&S.monwake, 0);
+}
+
+/* All Ps idle: until something happens. False: something does already. */
+static bool sleep_long(int64_t until) {
+    wefti_lock(&S.lock);
+    bool idle = S.npidle == S.nprocs && !S.stopping && S.phase == WEFTI_UP;
+    if (idle) {
+        S.monsleep = 1;
+        store_relaxed(&S.monwake, 0);
+    }
+    wefti_unlock(&S.lock);
+    if (!idle)
+        return false;
+    pause_until(until);
+    wefti_lock(&S.lock);
+    S.monsleep = 0;
+    wefti_unlock(&S.lock);
+    return true;
+}
+
+void *wefti_sysmon_main(void *arg) {
+    struct m *self = arg;
+    self->errnop = &errno;
+    os_thread_name("weft-sysmon");
+    os_exact_timers();
+    int64_t period = wefti_knobs.schedtrace * 1000000;
+    if (period > 0)
+        wefti_schedtrace(wefti_knobs.scheddetail);
+    int64_t traced = os_nanotime();
+    int64_t pause = SHORTEST;
+    int idle_looks = 0;
+    while (!load_acquire(&S.monend)) {
+        int64_t now = os_nanotime();
+        int64_t trace_at = period > 0 ? traced + period : -1;
+        bool slept = pause == LONGEST && sleep_long(trace_at);
+        if (!slept) {
+            int64_t wake = now + pause;
+            pause_until(period > 0 && trace_at < wake ? trace_at : wake);
+        }
+        now = os_nanotime();
+        store_relaxed(&S.now, now);
+        if (period > 0 && now - traced >= period && !load_acquire(&S.monend)) {
+            wefti_schedtrace(wefti_knobs.scheddetail);
+            traced = os_nanotime();
+        }
+        if (load_acquire(&S.phase) != WEFTI_UP)
+            continue;
+        if (look(self, now) || slept) {
+            idle_looks = 0;
+            pause = SHORTEST;
+        } else if (++idle_looks > IDLE_LOOKS && pause < LONGEST) {
+            pause = pause * 2 < LONGEST ? pause * 2 : LONGEST;
+        }
+    }
+    return NULL;
+}

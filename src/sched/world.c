@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Stopping and starting the world, and the number of Ps.
+ *
+ * Stopped means: every P is in state STOPPED and belongs to the stopper. Idle Ps and those left in a bracket are taken
+ * at once; an M that runs a goroutine gives its P up at its next call into weft (its attention byte says so), or when
+ * it looks for work. The last to stop wakes the stopper. `stopping` is set and Ps are counted under sched.lock, so a P
+ * is counted exactly once.
+ *
+ * One stopper at a time: `worldlock`. A second one must not wait for it with a P in hand, which the first one waits
+ * for: it gives way like any goroutine that is asked to, and tries again.
+ */
+#include <weft/go.h>
+
+#include "../runq/runq.h"
+#include "../stack/gslab.h"
+#include "../stack/stack.h"
+#include "../timer/timer.h"
+#include "state.h"
+
+static void preempt_all(void) {
+    for (uint32_t i = 0; i < S.nprocs; i++) {
+        struct m *mp = load_relaxed(&S.allp[i]->m); /* records are never freed: a stale one is told in vain */
+        if (mp && load_relaxed(&S.allp[i]->status) == WEFTI_P_RUNNING)
+            store_relaxed(&mp->attn.is.preempt, 1);
+    }
+}
+
+void wefti_stop_world(struct m *mp) {
+    uint32_t free = 0;
+    while (!cas_acquire(&S.worldlock, &free, 1)) { /* pairs with the release in wefti_start_world */
+        free = 0;
+        wefti_captive(mp, mp->curg);
+    }
+    wefti_lock(&S.lock);
+    S.stopwait = S.nprocs + 1;
+    store_relaxed(&S.stopnote, 0);
+    store_seqcst(&S.stopping, 1); /* pairs with the look in weft_block_enter after it stored SYSCALL */
+    wefti_stop_world_p(mp->p);
+    for (struct p *pp; (pp = wefti_pidle_get()) != NULL;)
+        wefti_stop_world_p(pp);
+    for (uint32_t i = 0; i < S.nprocs; i++) {
+        uint32_t syscall = WEFTI_P_SYSCALL;
+        if (cas_seqcst(&S.allp[i]->status, &syscall, WEFTI_P_STOPPED))
+            wefti_stop_world_p(S.allp[i]);
+    }
+    S.stopwait--; /* the one more: nobody wakes the stopper before it waits */
+    bool done = S.stopwait == 0;
+    wefti_unlock(&S.lock);
+    while (!done) {
+        preempt_all();
+        os_futex_wait(&S.stopnote, 0, os_nanotime() + 1000000);
+        done = load_acquire(&S.stopnote); /* pairs with wefti_stop_world_p */
+    }
+    store_relaxed(&mp->attn.is.preempt, 0);
+}
+
+void wefti_start_world(struct m *mp) {
+    struct p *run = NULL;
+    wefti_lock(&S.lock);
+    store_seqcst(&S.stopping, 0);
+    for (uint32_t i = S.nprocs; i-- > 0;) {
+        struct p *pp = S.allp[i];
+        if (pp == mp->p)
+            continue;
+        if (wefti_runq_empty(&pp->runq)) {
+            wefti_pidle_put(pp);
+        } else {
+            pp->link = run;
+            run = pp;
+        }
+    }
+    store_release(&mp->p->status, WEFTI_P_RUNNING);
+    if (S.monsleep)
+        wefti_sysmon_kick();
+    wefti_unlock(&S.lock);
+    while (run) {
+        struct p *pp = run;
+        run = pp->link;
+        wefti_start_m(pp, false);
+    }
+    store_release(&S.worldlock, 0); /* pairs with the swap in wefti_stop_world */
+    if (load_relaxed(&S.global.n) != 0)
+        wefti_wakep(mp);
+}
+
+/* ---- the number of Ps ---- */
+
+static struct p *new_p(uint32_t id) {
+    struct p *pp = os_reserve((sizeof *pp + 4095) & ~(size_t)4095, 4096);
+    struct wefti_timers *timers = wefti_timers_new();
+    if (!pp || !timers)
+        wefti_fatal("out of memory: no room for P%u", id);
+    pp->id = id;
+    pp->timers = timers;
+    pp->globaltick = WEFTI_GLOBAL_EVERY;
+    pp->status = WEFTI_P_DEAD;
+    return pp;
+}
+
+/* What a P holds goes to the others. */
+static void drain(struct m *mp, struct p *pp, struct p *heir) {
+    struct g *gp;
+    bool front;
+    wefti_lock(&S.lock);
+    while ((gp = wefti_runq_get(&pp->runq, true, &front)) != NULL)
+        wefti_glist_push(&S.global, gp);
+    wefti_flush_yielded(pp);
+    wefti_unlock(&S.lock);
+    if (heir)
+        wefti_timers_move(mp, pp->timers, heir->timers);
+    wefti_g_flush(pp);
+    wefti_stack_flush(pp);
+    wefti_heap_flush(&pp->mem);
+    store_relaxed(&pp->status, WEFTI_P_DEAD);
+}
+
+/* The world is stopped, or not yet started; mp has a P if any exist. */
+void wefti_resize(struct m *mp, uint32_t n) {
+    for (uint32_t i = S.nallp; i < n; i++) {
+        S.allp[i] = new_p(i);
+        store_release(&S.nallp, i + 1); /* pairs with those who walk allp without the lock */
+    }
+    if (!mp->p || mp->p->id >= n) {
+        struct p *old = mp->p;
+        mp->p = NULL;
+        if (old)
+            store_relaxed(&old->m, NULL);
+        wefti_acquire_p(mp, S.allp[0]);
+    }
+    for (uint32_t i = n; i < S.nprocs; i++)
+        drain(mp, S.allp[i], mp->p);
+    wefti_lock(&S.lock);
+    for (uint32_t i = 0; i < n; i++) {
+        S.allp[i]->single = n == 1;
+        if (S.allp[i]->status == WEFTI_P_DEAD)
+            S.allp[i]->status = WEFTI_P_STOPPED;
+    }
+    S.nprocs = n;
+    wefti_unlock(&S.lock);
+}
+
+/* CPUs this process may use, lowered by the cgroup quota, which counts for at least two (as Go: a quota is a rate). */
+uint32_t wefti_default_procs(void) {
+    int cpus = os_cpus(), quota = os_cpu_quota();
+    if (quota > 0 && quota < 2)
+        quota = 2;
+    int n = quota > 0 && quota < cpus ? quota : cpus;
+    return n < WEFTI_MAXPROCS ? (uint32_t)n : WEFTI_MAXPROCS;
+}
+
+int weft_gomaxprocs(int n) {
+    if (load_acquire(&S.phase) != WEFTI_UP)
+        return wefti_knobs.maxprocs > 0 ? (int)wefti_knobs.maxprocs : (int)wefti_default_procs();
+    if (n > WEFTI_MAXPROCS)
+        n = WEFTI_MAXPROCS;
+    struct m *mp = wefti_enter();
+    int before = (int)S.nprocs;
+    if (n >= 1 && !mp->outside) {
+        S.default_procs = false;
+        if (n != before) {
+            wefti_stop_world(mp);
+            before = (int)S.nprocs;
+            wefti_resize(mp, (uint32_t)n);
+            wefti_start_world(mp);
+        }
+    }
+    wefti_leave(mp);
+    return before;
+}
+
+int weft_num_cpu(void) {
+    return os_cpus();
+}

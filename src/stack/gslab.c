@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Slabs of Gs and the free lists over them; gslab.h says why they are never given back. */
+#include "gslab.h"
+
+#include "../base/sanitize.h"
+#include "../os/os.h"
+
+#define SLAB ((size_t)1 << 20)
+#define CACHE 256u
+#define BATCH 64u
+
+struct gslab {
+    struct gslab *next; /* in order of carving (atomic: read without the lock) */
+    uint32_t carved;    /* Gs handed out of it so far (atomic) */
+    uint32_t fits;
+    struct g g[];
+};
+
+static struct {
+    struct wefti_lock lock; /* guards all of it; rank WEFTI_RANK_GS */
+    struct wefti_glist free;
+    struct gslab *first, *last;
+} gs;
+
+static bool add_slab(void) {
+    struct gslab *slab = os_reserve(SLAB, 4096);
+    if (!slab)
+        return false;
+    wefti_root_region(slab, SLAB);
+    slab->fits = (uint32_t)((SLAB - offsetof(struct gslab, g)) / sizeof(struct g));
+    if (gs.last)
+        store_release(&gs.last->next, slab); /* pairs with wefti_g_foreach */
+    else
+        store_release(&gs.first, slab); /* pairs with wefti_g_foreach */
+    gs.last = slab;
+    return true;
+}
+
+static struct g *carve(void) {
+    if ((!gs.last || gs.last->carved == gs.last->fits) && !add_slab())
+        return NULL;
+    struct g *gp = &gs.last->g[gs.last->carved];
+    store_release(&gs.last->carved, gs.last->carved + 1); /* pairs with wefti_g_foreach */
+    return gp;
+}
+
+static void push(struct wefti_glist *list, struct g *gp) {
+    gp->schedlink = list->first;
+    list->first = gp;
+    list->n++;
+}
+
+static struct g *pop(struct wefti_glist *list) {
+    struct g *gp = list->first;
+    list->first = gp->schedlink;
+    list->n--;
+    return gp;
+}
+
+static struct g *refill(struct p *pp) {
+    wefti_lock(&gs.lock);
+    struct g *gp = gs.free.n > 0 ? pop(&gs.free) : carve();
+    for (uint32_t i = 1; i < BATCH && gs.free.n > 0; i++)
+        push(&pp->gfree, pop(&gs.free));
+    wefti_unlock(&gs.lock);
+    return gp;
+}
+
+struct g *wefti_g_take(struct p *pp) {
+    return likely(pp->gfree.n > 0) ? pop(&pp->gfree) : refill(pp);
+}
+
+void wefti_g_give(struct p *pp, struct g *gp) {
+    push(&pp->gfree, gp);
+    if (unlikely(pp->gfree.n > CACHE)) {
+        struct g *newest = pop(&pp->gfree); /* the goroutine that ends here may still stand on its stack */
+        wefti_lock(&gs.lock);
+        for (uint32_t i = 0; i < BATCH; i++)
+            push(&gs.free, pop(&pp->gfree));
+        wefti_unlock(&gs.lock);
+        push(&pp->gfree, newest);
+    }
+}
+
+void wefti_g_flush(struct p *pp) {
+    wefti_lock(&gs.lock);
+    while (pp->gfree.n > 0)
+        push(&gs.free, pop(&pp->gfree));
+    wefti_unlock(&gs.lock);
+}
+
+void wefti_g_foreach(bool (*fn)(struct g *gp, void *arg), void *arg) {
+    for (struct gslab *s = load_acquire(&gs.first); s; s = load_acquire(&s->next)) { /* pairs with add_slab */
+        uint32_t n = load_acquire(&s->carved);                                       /* pairs with carve */
+        for (uint32_t i = 0; i < n; i++)
+            if (!fn(&s->g[i], arg))
+                return;
+    }
+}

@@ -1,0 +1,7 @@
+/* expect: weft_group_go: the function must return int */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <weft.h>
+
+void g(weft_group *group) {
+    weft_group_go(group, [] {});
+}
