@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "sanitize.h"
+
 #define load_relaxed(p) __atomic_load_n((p), __ATOMIC_RELAXED)
 #define load_acquire(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
 #define load_seqcst(p) __atomic_load_n((p), __ATOMIC_SEQ_CST)
@@ -24,9 +26,16 @@
 #define add_relaxed(p, v) __atomic_fetch_add((p), (v), __ATOMIC_RELAXED)
 #define add_acqrel(p, v) __atomic_fetch_add((p), (v), __ATOMIC_ACQ_REL)
 #define add_seqcst(p, v) __atomic_fetch_add((p), (v), __ATOMIC_SEQ_CST)
+
+/* ThreadSanitizer knows no fences: there, a read-modify-write that all fences share stands for one. */
+#ifdef WEFTI_TSAN
+extern uint32_t wefti_fence_word;
+#define fence_acquire() ((void)__atomic_fetch_add(&wefti_fence_word, 1, __ATOMIC_SEQ_CST))
+#define fence_seqcst() ((void)__atomic_fetch_add(&wefti_fence_word, 1, __ATOMIC_SEQ_CST))
+#else
 #define fence_acquire() __atomic_thread_fence(__ATOMIC_ACQUIRE)
-#define fence_release() __atomic_thread_fence(__ATOMIC_RELEASE)
 #define fence_seqcst() __atomic_thread_fence(__ATOMIC_SEQ_CST)
+#endif
 
 /* Compare and swap: true when *p was *expected and is now v; otherwise *expected holds what was there. */
 #define cas_relaxed(p, expected, v)                                                                                    \

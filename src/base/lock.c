@@ -7,6 +7,10 @@
 
 #define SPINS 40
 
+#ifdef WEFTI_TSAN
+uint32_t wefti_fence_word; /* atomic.h */
+#endif
+
 void wefti_lock_slow(struct wefti_lock *lock) {
     for (int i = 0; i < SPINS; i++) {
         uint32_t free = 0;

@@ -127,7 +127,7 @@ enum chan_result wefti_chan_send_now(struct m *mp, struct chan *c, struct words 
         wefti_chan_unlock(mp, c);
         return CHAN_CLOSED;
     }
-    struct sudog *sg = wefti_chan_claim(mp, &c->recvq);
+    struct sudog *sg = wefti_chan_claim(mp, c, &c->recvq);
     if (sg) {
         wefti_chan_unlock(mp, c);
         sg->word[0] = v.w[0];
@@ -144,7 +144,7 @@ enum chan_result wefti_chan_send_now(struct m *mp, struct chan *c, struct words 
 }
 
 enum chan_result wefti_chan_recv_now(struct m *mp, struct chan *c, struct words *v) {
-    struct sudog *sg = wefti_chan_claim(mp, &c->sendq);
+    struct sudog *sg = wefti_chan_claim(mp, c, &c->sendq);
     if (sg) {
         struct words sent = {{sg->word[0], sg->word[1]}};
         if (c->count == 0) {
@@ -182,6 +182,7 @@ static enum wefti_wake wait_on(struct m **mpp, struct chan *c, struct wefti_wait
     sg->word[1] = v.w[1];
     sg->object = c;
     sg->ticket = wefti_wait_begin(mp, gp, reason, true);
+    wefti_chan_forget(c);
     wefti_waitq_push(q, sg);
     wefti_chan_unlock(mp, c);
     *mpp = mp = wefti_wait(mp, gp);

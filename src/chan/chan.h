@@ -12,6 +12,7 @@
 #include <weft/chan.h>
 
 #include "../sched/sched.h"
+#include "../sched/state.h"
 
 /*
  * Invariants, under the lock:
@@ -34,7 +35,7 @@ struct chan {
     struct wefti_waitq recvq, sendq;
 
     uint64_t refs; /* atomic */
-    uint64_t run;  /* the run it was made in: waiters of an earlier one are gone; constant */
+    uint64_t run;  /* the run that its waiters are of */
     char name[WEFTI_NAME_SIZE];
 } __attribute__((aligned(16)));
 
@@ -50,9 +51,19 @@ static inline void wefti_chan_unlock(struct m *mp, struct chan *c) {
     wefti_punlock(mp, &c->lock, WEFTI_RANK_CHAN);
 }
 
+/* Waiters of an earlier run are gone, and their sudogs with them. With the lock, before a queue is touched. */
+static inline void wefti_chan_forget(struct chan *c) {
+    if (unlikely(c->run != load_relaxed(&S.run))) {
+        c->recvq = c->sendq = (struct wefti_waitq){0};
+        c->run = load_relaxed(&S.run);
+    }
+}
+
 /* The first waiter whose wait this call wins; NULL if there is none. With the lock. */
-static inline struct sudog *wefti_chan_claim(struct m *mp, struct wefti_waitq *q) {
+static inline struct sudog *wefti_chan_claim(struct m *mp, struct chan *c, struct wefti_waitq *q) {
     struct sudog *sg;
+    if (q->first)
+        wefti_chan_forget(c);
     while ((sg = wefti_waitq_pop(q)) != NULL)
         if (likely(wefti_claim(mp, sg->g, sg->ticket)))
             return sg;
@@ -71,7 +82,7 @@ static inline void wefti_chan_put(struct chan *c, struct words v) {
     slot[0] = v.w[0];
     if (c->two)
         slot[1] = v.w[1];
-    c->count++;
+    store_relaxed(&c->count, c->count + 1); /* weft_chan_len looks without the lock */
 }
 
 static inline struct words wefti_chan_get(struct chan *c) {
@@ -79,7 +90,7 @@ static inline struct words wefti_chan_get(struct chan *c) {
     struct words v = {{slot[0], c->two ? slot[1] : 0}};
     if (++c->head == c->cap)
         c->head = 0;
-    c->count--;
+    store_relaxed(&c->count, c->count - 1);
     return v;
 }
 

@@ -89,10 +89,10 @@ void weft_impl_chan_unref(void *chan) {
 /* ---- closing ---- */
 
 /* Claims all of a queue; a list by next. With the lock. */
-static struct sudog *claim_all(struct m *mp, struct wefti_waitq *q, struct sudog *list) {
+static struct sudog *claim_all(struct m *mp, struct chan *c, struct wefti_waitq *q, struct sudog *list) {
     struct sudog *sg;
     struct wefti_waitq won = {0};
-    while ((sg = wefti_chan_claim(mp, q)) != NULL) {
+    while ((sg = wefti_chan_claim(mp, c, q)) != NULL) {
         wefti_waitq_push(&won, sg);
         sg->queued = false;
     }
@@ -108,7 +108,7 @@ void wefti_chan_close_internal(struct m *mp, void *chan) {
     if (c->closed)
         wefti_fatal("close of closed channel");
     c->closed = 1;
-    struct sudog *list = claim_all(mp, &c->recvq, claim_all(mp, &c->sendq, NULL));
+    struct sudog *list = claim_all(mp, c, &c->recvq, claim_all(mp, c, &c->sendq, NULL));
     wefti_chan_unlock(mp, c);
     while (list) {
         struct sudog *sg = list;

@@ -150,7 +150,7 @@ static struct sudog *carry_out(struct m *mp, struct entry *e, bool *closed, bool
     if (e->op == WEFT_CASE_SEND) {
         if (c->closed)
             *closed = true;
-        else if ((sg = wefti_chan_claim(mp, &c->recvq)) != NULL)
+        else if ((sg = wefti_chan_claim(mp, c, &c->recvq)) != NULL)
             sg->word[0] = e->v.w[0], sg->word[1] = e->v.w[1];
         else if (c->count < c->cap)
             wefti_chan_put(c, e->v);
@@ -158,7 +158,7 @@ static struct sudog *carry_out(struct m *mp, struct entry *e, bool *closed, bool
             *gone = true;
         return sg;
     }
-    if ((sg = wefti_chan_claim(mp, &c->sendq)) != NULL) {
+    if ((sg = wefti_chan_claim(mp, c, &c->sendq)) != NULL) {
         struct words sent = {{sg->word[0], sg->word[1]}};
         if (c->count == 0) {
             e->v = sent;
@@ -212,6 +212,7 @@ static void enqueue_all(struct selection *s, struct g *gp, struct sudog *sgs, ui
         sg->word[1] = e->v.w[1];
         sg->object = e->c;
         sg->index = (uint32_t)i;
+        wefti_chan_forget(e->c);
         wefti_waitq_push(queue_of(e), sg);
     }
 }

@@ -215,6 +215,7 @@ enum wefti_post {
     WEFTI_POST_YIELD,  /* to the tail of this P's queue */
     WEFTI_POST_GLOBAL, /* to the tail of the global queue */
     WEFTI_POST_NEED_P, /* its M has no P: on with an idle one, else to the global queue */
+    WEFTI_POST_FREE,   /* it has ended; stack and G become free */
     WEFTI_POST_NONE,
 };
 
@@ -371,7 +372,7 @@ struct p {
     uint32_t status;     /* enum wefti_pstatus (atomic) */
     uint32_t single;     /* GOMAXPROCS is 1: the holder excludes everybody; changed with the world stopped */
     uint32_t id;
-    uint32_t globaltick; /* switches left until the next look at the global queue */
+    uint32_t globaltick; /* switches left until the next look at the global queue (atomic for readers) */
     struct m *m;         /* the M that has it (atomic for readers) */
     uint64_t ticket, ticket_end; /* block of wait tickets */
     uint64_t goid, goid_end;     /* block of goroutine ids */
@@ -384,13 +385,14 @@ struct p {
     uint32_t schedtick;   /* time slices begun (atomic for readers) */
     uint32_t syscalltick; /* brackets entered (atomic for readers) */
     uint32_t timertick;
+    uint32_t turn;        /* whose the next turn out of order is: the global queue's or the ring's */
     uint32_t preempt;     /* asked to stop: mirrored into the M's attention byte */
     struct p *link;       /* sched.lock: idle list */
 
     struct {              /* sysmon's own */
         uint32_t schedtick, syscalltick;
         int64_t schedwhen, syscallwhen;
-        struct g *front;
+        uint32_t globaltick;
     } mon;
 
     struct wefti_stack stacks[WEFTI_STACK_CACHE]; /* free stacks of the default size, last first */

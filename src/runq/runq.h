@@ -43,24 +43,13 @@ static inline struct g *wefti_runq_put_next(struct wefti_runq *q, struct g *gp, 
     return old;
 }
 
-/* Owner: the front, else the head; *front says which. */
-static inline struct g *wefti_runq_get(struct wefti_runq *q, bool alone, bool *front) {
-    struct g *gp = load_relaxed(&q->next);
-    if (gp) {
-        *front = true;
-        if (alone) {
-            store_relaxed(&q->next, NULL);
-            return gp;
-        }
-        if ((gp = xchg_acquire(&q->next, NULL)) != NULL) /* pairs with put_next of a former owner */
-            return gp;
-    }
-    *front = false;
+/* Owner: the head of the ring. */
+static inline struct g *wefti_runq_get_ring(struct wefti_runq *q, bool alone) {
     uint32_t head = load_acquire(&q->head); /* pairs with thieves' release */
     for (;;) {
         if (head == q->tail)
             return NULL;
-        gp = load_relaxed(&q->ring[head & WEFTI_RUNQ_MASK]);
+        struct g *gp = load_relaxed(&q->ring[head & WEFTI_RUNQ_MASK]);
         if (alone) {
             store_relaxed(&q->head, head + 1);
             return gp;
@@ -68,6 +57,20 @@ static inline struct g *wefti_runq_get(struct wefti_runq *q, bool alone, bool *f
         if (cas_acqrel(&q->head, &head, head + 1)) /* pairs with wefti_runq_put's acquire */
             return gp;
     }
+}
+
+/* Owner: the front, else the head; *front says which. */
+static inline struct g *wefti_runq_get(struct wefti_runq *q, bool alone, bool *front) {
+    struct g *gp = load_relaxed(&q->next);
+    *front = true;
+    if (gp && alone) {
+        store_relaxed(&q->next, NULL);
+        return gp;
+    }
+    if (gp && (gp = xchg_acquire(&q->next, NULL)) != NULL) /* pairs with put_next of a former owner */
+        return gp;
+    *front = false;
+    return wefti_runq_get_ring(q, alone);
 }
 
 /* Anybody: how many in the ring (not the front). A moment's truth. */

@@ -22,7 +22,7 @@ static void count_blocked(struct m *mp) {
         return;
     wefti_lock(&S.lock);
     if (S.phase == WEFTI_UP)
-        wefti_check_deadlock();
+        wefti_check_deadlock(1);
     add_seqcst(&S.nmblocked, 1);
     wefti_unlock(&S.lock);
 }
@@ -42,13 +42,24 @@ static bool sleep_bound(struct m *mp, struct g *gp) {
     return true;
 }
 
+/* Outside a run nobody will ever end a wait. */
+static struct m *wait_outside(struct m *mp, struct g *gp) {
+    if (!(gp->wait & WEFTI_CANCELLABLE))
+        wefti_fatal("a call would wait for ever: no runtime is running (weft_run or weft_start first)");
+    gp->wait = 0;
+    gp->wake = WEFTI_WAKE_CANCELED;
+    return mp;
+}
+
 struct m *wefti_wait_bound(struct m *mp, struct g *gp) {
+    if (mp->outside)
+        return wait_outside(mp, gp);
     store_relaxed(&gp->status, WEFTI_G_WAITING);
     mp->blocked_counted = !gp->foreign;
-    uint64_t w = load_relaxed(&gp->wait);
+    uint64_t w = load_acquire(&gp->wait); /* pairs with the winner's swap (proc.c) */
     for (;;) {
         if (w & WEFTI_NOTIFIED) {
-            fence_acquire(); /* pairs with the winner's swap (proc.c) */
+            mp->blocked_counted = 0;
             store_relaxed(&gp->wait, 0);
             store_relaxed(&gp->status, WEFTI_G_RUNNING);
             return mp;
@@ -63,13 +74,17 @@ struct m *wefti_wait_bound(struct m *mp, struct g *gp) {
 }
 
 bool wefti_need_p(struct m *mp, struct g *gp) {
-    mp->blocked_counted = !gp->foreign;
     store_relaxed(&gp->status, WEFTI_G_RUNNABLE);
     wefti_lock(&S.lock);
-    struct p *pp = S.phase == WEFTI_UP ? wefti_pidle_get() : NULL;
-    if (!pp)
+    bool up = S.phase == WEFTI_UP;
+    struct p *pp = up ? wefti_pidle_get() : NULL;
+    if (up && !pp) {
+        mp->blocked_counted = !gp->foreign;
         wefti_glist_push(&S.global, gp);
+    }
     wefti_unlock(&S.lock);
+    if (!up)
+        return false;
     if (!pp)
         return sleep_bound(mp, gp);
     wefti_acquire_p(mp, pp);
@@ -89,12 +104,13 @@ struct m *wefti_requeue_bound(struct m *mp, struct g *gp) {
     return mp;
 }
 
-void wefti_captive(struct m *mp, struct g *gp) {
+struct m *wefti_captive(struct m *mp, struct g *gp) {
     bool bound = gp->bound != NULL;
     gp->bound = mp;
     gp->captive = 1;
-    wefti_requeue_bound(mp, gp);
+    mp = wefti_requeue_bound(mp, gp);
     gp->captive = 0;
     if (!bound)
         gp->bound = NULL;
+    return mp;
 }

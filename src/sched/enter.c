@@ -30,21 +30,45 @@ static struct {
     struct p p;
 } outside;
 
+/* A run is ending: what it leaves behind is not settled yet. */
+static void await_end(void) {
+    uint32_t phase;
+    while ((phase = load_acquire(&S.phase)) == WEFTI_ENDING && !S.hasty) /* pairs with the store of OFF */
+        os_futex_wait(&S.phase, phase, -1);
+}
+
+static void make_outside(struct m *mp) {
+    outside.p.single = 1;
+    outside.p.globaltick = WEFTI_GLOBAL_EVERY;
+    outside.p.timers = wefti_timers_new();
+    mp->p = &outside.p;
+    mp->curg = &mp->foreign;
+    mp->foreign.foreign = 1;
+    mp->foreign.bound = mp;
+    mp->giveback = 1;
+    mp->outside = 1;
+}
+
+/* NULL when a run has come up meanwhile. */
 static struct m *enter_outside(void) {
+    await_end();
     wefti_lock(&outside.lock);
-    struct m *mp = &outside.m;
-    if (!mp->p) {
-        outside.p.single = 1;
-        outside.p.timers = wefti_timers_new();
-        mp->p = &outside.p;
-        mp->curg = &mp->foreign;
-        mp->foreign.foreign = 1;
-        mp->foreign.bound = mp;
-        mp->giveback = 1;
-        mp->outside = 1;
+    if (load_relaxed(&S.phase) == WEFTI_UP) {
+        wefti_unlock(&outside.lock);
+        return NULL;
     }
+    struct m *mp = &outside.m;
+    if (!mp->p)
+        make_outside(mp);
     mp->errnop = &errno;
     return mp;
+}
+
+/* A run comes up: calls that began outside are over when this returns, and later ones belong to the run. */
+void wefti_close_outside(void) {
+    wefti_lock(&outside.lock);
+    store_release(&S.phase, WEFTI_UP);
+    wefti_unlock(&outside.lock);
 }
 
 /* ---- threads of the program's ---- */
@@ -62,6 +86,8 @@ static void thread_gone(void *arg) {
             break;
         }
     wefti_release_m(mp);
+    if (S.monsleep)
+        wefti_sysmon_kick(); /* the deadlock report may have waited for this thread's end */
     wefti_unlock(&S.lock);
 }
 
@@ -90,42 +116,91 @@ static struct m *attach_thread(void) {
     return mp;
 }
 
-static void join_run(struct m *mp) {
+/* Inside a call: the end of the run waits for it. False: there is no run. */
+static bool join_run(struct m *mp) {
     wefti_lock(&S.lock);
-    mp->run = S.run;
-    mp->alllink = S.foreign;
-    S.foreign = mp;
-    S.nforeign++;
+    bool up = S.phase == WEFTI_UP;
+    if (up) {
+        if (mp->run != S.run) {
+            mp->run = S.run;
+            mp->offer = NULL;
+            mp->park = 0;
+            mp->alllink = S.foreign;
+            S.foreign = mp;
+            S.nforeign++;
+        }
+        S.inside++;
+    }
     wefti_unlock(&S.lock);
+    return up;
+}
+
+static void leave_run(struct m *mp) {
+    mp->giveback = 0;
+    wefti_lock(&S.lock);
+    S.inside--;
+    wefti_unlock(&S.lock);
+    if (load_relaxed(&S.phase) != WEFTI_UP) {
+        add_seqcst(&S.endnote, 1);
+        os_futex_wake(&S.endnote, 1);
+    }
+    store_release(&mp->inrt, 0);
 }
 
 static struct m *enter_foreign(struct m *mp) {
-    if (load_acquire(&S.phase) == WEFTI_UP) {
-        if (!mp)
-            mp = attach_thread();
-        if (mp->run != S.run)
-            join_run(mp);
-        mp->giveback = 1;
-        store_relaxed(&mp->inrt, 1);
-        if (wefti_need_p(mp, &mp->foreign))
-            return mp;
+    for (;;) {
+        if (load_acquire(&S.phase) == WEFTI_UP) {
+            if (!mp)
+                mp = attach_thread();
+            store_relaxed(&mp->inrt, 1);
+            if (join_run(mp)) {
+                mp->giveback = 1;
+                if (wefti_need_p(mp, &mp->foreign))
+                    return mp;
+                leave_run(mp);
+            }
+        }
+        if (mp)
+            store_release(&mp->inrt, 0);
+        struct m *out = enter_outside();
+        if (out)
+            return out;
     }
-    if (mp)
-        store_release(&mp->inrt, 0);
-    return enter_outside();
 }
 
+/* The run ended under a foreign thread's call, which goes on outside. */
+struct m *wefti_foreign_over(struct m *mp) {
+    mp->p = NULL; /* the end of the run sees to all Ps */
+    leave_run(mp);
+    return enter_foreign(mp);
+}
+
+/*
+ * Whatever it waits for will not come: it leaves the run, and its wait ends outside, cancelled or timed out. A wait
+ * that can end in neither way sleeps for good, as its documentation says.
+ */
 struct m *wefti_foreign_wait_over(struct m *mp, struct g *gp) {
-    uint64_t w = load_relaxed(&gp->wait);
-    if (w & WEFTI_CANCELLABLE) {
-        store_relaxed(&gp->wait, 0);
-        store_release(&mp->inrt, 0);
-        struct m *out = enter_outside();
-        gp->wake = WEFTI_WAKE_CANCELED;
-        return out;
+    bool over = false;
+    for (;;) {
+        uint64_t w = load_acquire(&gp->wait); /* pairs with the winner's store of 0 */
+        if ((over = w == 0))
+            break; /* readied just before: it got what it waited for */
+        if (w & WEFTI_CLAIMED) {
+            os_yield(); /* its winner is about to */
+            continue;
+        }
+        bool timed = load_relaxed(&gp->timer.heap) != NULL;
+        if (!(w & WEFTI_CANCELLABLE) && !timed)
+            break;
+        if ((over = cas_acqrel(&gp->wait, &w, 0))) { /* pairs with wefti_claim */
+            gp->wake = w & WEFTI_CANCELLABLE ? WEFTI_WAKE_CANCELED : WEFTI_WAKE_TIMEOUT;
+            break;
+        }
     }
-    for (;;)
+    leave_run(mp);
+    while (!over)
         os_futex_wait(&(uint32_t){0}, 0, -1);
+    return enter_foreign(mp);
 }
 
 void wefti_giveback(struct m *mp) {
@@ -133,17 +208,18 @@ void wefti_giveback(struct m *mp) {
         wefti_unlock(&outside.lock);
         return;
     }
-    if (mp->attn.is.bracket) {
+    if (load_relaxed(&mp->attn.is.bracket)) {
         wefti_leave_bracket(mp);
         return;
     }
     wefti_hand_off(mp, wefti_release_p(mp));
+    leave_run(mp);
 }
 
 /* ---- forks ---- */
 
 static void in_child(void) {
-    if (wefti_m && !wefti_m->attn.is.foreign)
+    if (wefti_m && !load_relaxed(&wefti_m->attn.is.foreign))
         wefti_m->attn.is.forked = 1;
     if (S.phase != WEFTI_OFF)
         S.phase = WEFTI_FORKED;
@@ -156,11 +232,13 @@ void wefti_fork_setup(void) {
     done = true;
 }
 
-static const char fork_text[] = "weft called in the child of a fork: only exec is possible there, or weft_after_fork() first";
+static const char fork_text[] =
+    "weft called in the child of a fork: only exec is possible there, or weft_after_fork() first";
 
 /* ---- the end ---- */
 
 void wefti_abandon(struct m *mp) {
+    mp->after = NULL;
     wefti_switch_to_g0(mp);
 }
 
@@ -170,13 +248,14 @@ static struct m *give_way(struct m *mp, bool may_park) {
     struct g *gp = mp->curg;
     struct p *pp = mp->p;
     store_relaxed(&mp->attn.is.preempt, 0);
-    bool waiting = load_relaxed(&S.global.n) != 0 || !wefti_runq_empty(&pp->runq) || pp->yielded.n != 0;
+    int64_t first = load_relaxed(&pp->timers->first);
+    bool waiting = load_relaxed(&S.global.n) != 0 || !wefti_runq_empty(&pp->runq) || pp->yielded.n != 0 ||
+                   (first != 0 && first <= wefti_coarse());
     if (!load_acquire(&S.stopping) && !waiting)
         return mp;
     if (may_park && !gp->bound)
         return wefti_switch_away(mp, gp, WEFTI_POST_GLOBAL);
-    wefti_captive(mp, gp);
-    return mp;
+    return wefti_captive(mp, gp);
 }
 
 struct m *wefti_enter_slow(bool may_park) {
@@ -187,15 +266,15 @@ struct m *wefti_enter_slow(bool may_park) {
         return enter_foreign(NULL);
     if (mp->inrt == 2)
         wefti_fatal("weft called from a signal handler that interrupted weft: only plain code may run there");
-    if (mp->attn.is.foreign)
+    if (load_relaxed(&mp->attn.is.foreign))
         return enter_foreign(mp);
-    if (mp->attn.is.forked)
+    if (load_relaxed(&mp->attn.is.forked))
         wefti_fatal("%s", fork_text);
     if (os_gettid() != mp->tid)
         wefti_fatal("weft called in the child of a vfork: only exec and _exit are possible there");
-    if (mp->attn.is.ended)
+    if (load_relaxed(&mp->attn.is.ended))
         wefti_abandon(mp);
-    if (mp->attn.is.bracket) {
+    if (load_relaxed(&mp->attn.is.bracket)) {
         mp->giveback = 1;
         struct g *gp = mp->curg;
         struct m *bound = gp->bound;
@@ -205,12 +284,12 @@ struct m *wefti_enter_slow(bool may_park) {
         mp->inner_bound = bound != NULL;
         return mp;
     }
-    return mp->attn.is.preempt ? give_way(mp, may_park) : mp;
+    return load_relaxed(&mp->attn.is.preempt) ? give_way(mp, may_park) : mp;
 }
 
 struct m *wefti_enter_goroutine(const char *what) {
     struct m *mp = arch_getm();
-    if (!mp || mp->attn.is.foreign)
+    if (!mp || load_relaxed(&mp->attn.is.foreign))
         wefti_fatal("%s needs a goroutine: this thread is none (weft_run and weft_go make them)", what);
     return wefti_enter();
 }

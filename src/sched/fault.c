@@ -22,7 +22,7 @@
 static struct sigaction before_segv, before_bus;
 static bool installed;
 
-__attribute__((noreturn)) static void report_overflow(const struct g *gp) {
+void wefti_report_overflow(const struct g *gp) {
     char where[160] = "";
     if (gp->site)
         wefti_fmt(where, sizeof where, ", created at %s:%d", gp->site->file, gp->site->line);
@@ -46,7 +46,7 @@ static void on_fault(int sig, siginfo_t *info, void *context) {
     struct m *mp = arch_getm();
     struct g *gp = mp ? mp->curg : NULL;
     if (gp && info->si_code > 0 && wefti_stack_in_guard(gp, info->si_addr))
-        report_overflow(gp);
+        wefti_report_overflow(gp);
     chain(sig == SIGSEGV ? &before_segv : &before_bus, sig, info, context);
 }
 

@@ -11,7 +11,7 @@
 /* The calling goroutine; NULL on another thread. Without entering: only its own fields may be touched. */
 static struct g *self(void) {
     struct m *mp = arch_getm();
-    return mp && !mp->attn.is.foreign ? mp->curg : NULL;
+    return mp && !load_relaxed(&mp->attn.is.foreign) ? mp->curg : NULL;
 }
 
 void weft_yield(void) {

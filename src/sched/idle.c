@@ -39,6 +39,10 @@ static int64_t earliest_timer(void) {
     return earliest;
 }
 
+bool wefti_timers_left(void) {
+    return earliest_timer() != 0;
+}
+
 bool wefti_oldest_timer_due(int64_t now) {
     int64_t when = earliest_timer();
     return when != 0 && when <= now;
@@ -61,6 +65,8 @@ static void wake_keeper(void) {
 }
 
 void wefti_timer_earlier(struct m *mp, int64_t when) {
+    if (unlikely(mp->outside))
+        wefti_fatal("a timer can't be armed: no runtime is running (weft_run or weft_start first)");
     fence_seqcst(); /* pairs with the timekeeper's, in keep_time */
     if (load_relaxed(&S.timekeeper)) {
         int64_t until = load_relaxed(&S.until);
@@ -290,7 +296,7 @@ static bool sleep_without_work(struct m *mp) {
     }
     if (earliest_timer() != 0) {
         wefti_lock(&S.lock);
-        wefti_check_deadlock();
+        wefti_check_deadlock(1);
         wefti_unlock(&S.lock);
         if (keep_time()) {
             if (take_idle_p(mp)) {
@@ -306,6 +312,18 @@ static bool sleep_without_work(struct m *mp) {
 
 /* ---- the search ---- */
 
+/*
+ * Two goroutines that hand work to each other through the front would keep everybody else waiting, those in the ring
+ * and those in the global queue. So every 61st switch goes to one of these two, by turns.
+ */
+static struct g *out_of_turn(struct p *pp) {
+    pp->turn = !pp->turn;
+    struct g *gp = pp->turn ? from_global(pp, 1) : NULL;
+    if (!gp)
+        gp = wefti_runq_get_ring(&pp->runq, pp->single);
+    return gp || pp->turn ? gp : from_global(pp, 1);
+}
+
 static struct g *search(struct m *mp, struct p *pp, bool *inherit, bool *again) {
     struct g *gp = mp->wanted;
     if (gp) {
@@ -314,8 +332,8 @@ static struct g *search(struct m *mp, struct p *pp, bool *inherit, bool *again) 
     }
     wefti_run_timers(mp, pp);
     if (pp->globaltick <= 1) {
-        pp->globaltick = WEFTI_GLOBAL_EVERY;
-        if ((gp = from_global(pp, 1)) != NULL)
+        store_relaxed(&pp->globaltick, WEFTI_GLOBAL_EVERY);
+        if ((gp = out_of_turn(pp)) != NULL)
             return gp;
     }
     if ((gp = wefti_runq_get(&pp->runq, pp->single, inherit)) != NULL)
@@ -333,7 +351,7 @@ static struct g *search(struct m *mp, struct p *pp, bool *inherit, bool *again) 
 
 struct g *wefti_find_runnable(struct m *mp, bool *inherit) {
     for (;;) {
-        if (unlikely(load_acquire(&S.phase) != WEFTI_UP || mp->attn.is.ended || mp->dying)) {
+        if (unlikely(load_acquire(&S.phase) != WEFTI_UP || load_relaxed(&mp->attn.is.ended) || mp->dying)) {
             if (mp->spinning) {
                 mp->spinning = 0;
                 add_seqcst(&S.nmspinning, (uint32_t)-1);
@@ -347,8 +365,12 @@ struct g *wefti_find_runnable(struct m *mp, bool *inherit) {
             }
             wefti_lock(&S.lock);
             bool stop = S.stopping;
-            if (stop)
+            if (stop) {
+                if (mp->wanted)
+                    wefti_glist_push(&S.global, mp->wanted);
+                mp->wanted = NULL;
                 wefti_stop_world_p(wefti_release_p(mp));
+            }
             wefti_unlock(&S.lock);
             if (stop && !wefti_stop_m(mp))
                 return NULL;
@@ -380,16 +402,16 @@ static bool foreign_threads(void) {
 }
 
 /*
- * With the lock, by an M about to sleep that still counts as awake when `S.nmidle` and `S.nmblocked` are compared.
+ * With the lock, by an M about to sleep that still counts as awake, or by sysmon before it sleeps for long.
  * Nothing can ever run again when every other M sleeps, no timer that matters is armed, and nobody outside can call in.
  */
-void wefti_check_deadlock(void) {
+void wefti_check_deadlock(uint32_t awake) {
     if (S.background || S.phase != WEFTI_UP || S.stopping)
         return;
-    if (S.nm - S.nmidle - S.nmblocked > 1 || S.npidle != S.nprocs || S.global.n != 0 || S.spawn)
+    if (S.nm - S.nmidle - load_relaxed(&S.nmblocked) > awake || S.npidle != S.nprocs || S.global.n != 0 || S.spawn)
         return;
     for (uint32_t i = 0; i < S.nprocs; i++)
-        if (!wefti_runq_empty(&S.allp[i]->runq) || wefti_timers_matter(S.allp[i]->timers))
+        if (!wefti_runq_empty(&S.allp[i]->runq) || S.allp[i]->yielded.n != 0 || wefti_timers_matter(S.allp[i]->timers))
             return;
     if (foreign_threads())
         return;

@@ -14,6 +14,7 @@
  * Between runs the memory stays reserved: Ps, slabs of Gs and stacks serve the next run.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <weft/go.h>
@@ -48,6 +49,7 @@ static void reset(bool background) {
     S.until = 0;
     S.monsleep = S.monwake = S.monend = 0;
     S.main_goexit = S.warned_threads = 0;
+    S.inside = S.exiting = 0;
     S.endnote = 0;
     S.goids = 0;
     S.status = 0;
@@ -77,25 +79,33 @@ static int start_helpers(void) {
     return err;
 }
 
-/* The caller's M (m0, or one that only sets things up) has P0 when this returns 0. */
-static int bring_up(struct m *mp, bool background) {
+/* All but threads and phase; the caller's M (m0, or one that only sets things up) has P0 when this returns 0. */
+static int prepare(struct m *mp, bool background) {
     wefti_knobs_read();
     wefti_observe_init();
     wefti_fork_setup();
     wefti_stack_init(wefti_knobs.guardprotect != 0);
     wefti_stack_set_default((size_t)wefti_knobs.stack);
+    wefti_lock(&S.lock);
     reset(background);
+    wefti_unlock(&S.lock);
     if (!S.allp && !(S.allp = os_reserve(WEFTI_MAXPROCS * sizeof *S.allp, 4096)))
         return ENOMEM;
     S.default_procs = wefti_knobs.maxprocs <= 0;
     uint32_t n = S.default_procs ? wefti_default_procs() : (uint32_t)wefti_knobs.maxprocs;
     wefti_resize(mp, n < WEFTI_MAXPROCS ? n : WEFTI_MAXPROCS);
+    wefti_lock(&S.lock);
     for (uint32_t i = S.nprocs; i-- > 1;)
         wefti_pidle_put(S.allp[i]);
-    store_release(&S.phase, WEFTI_UP);
+    wefti_unlock(&S.lock);
+    return 0;
+}
+
+/* From here on others may call in. */
+static int bring_up(void) {
     int err = start_helpers();
-    if (err)
-        store_release(&S.phase, WEFTI_OFF);
+    if (!err)
+        wefti_close_outside();
     return err;
 }
 
@@ -103,7 +113,7 @@ static int bring_up(struct m *mp, bool background) {
 
 static void tell(struct m *list) {
     for (struct m *mp = list; mp; mp = mp->alllink) {
-        if (!mp->attn.is.foreign)
+        if (!load_relaxed(&mp->attn.is.foreign))
             store_release(&mp->attn.is.ended, 1); /* pairs with the looks in wefti_enter_slow and wefti_sleep_for_p */
         store_seqcst(&mp->park, 1);
         os_futex_wake(&mp->park, 1);
@@ -124,11 +134,10 @@ static void tell_all(void) {
 
 void wefti_end_run(struct m *mp, int status) {
     S.status = status;
+    store_relaxed(&S.exiting, S.hasty);
     tell_all();
     if (S.hasty) {
-        mp->attn.word = 0;
-        mp->attn.is.foreign = 1; /* atexit handlers may call weft: as from a thread without a run */
-        store_release(&mp->inrt, 0);
+        wefti_m = NULL; /* atexit handlers may call weft: as from a thread without a run */
         exit(status);
     }
     wefti_switch_to_g0(mp);
@@ -158,15 +167,16 @@ static void await_ms(struct m *self) {
     for (;;) {
         uint32_t seen = load_acquire(&S.endnote); /* pairs with m_main's end */
         wefti_lock(&S.lock);
-        bool done = S.nm == mine;
-        if (!done && os_nanotime() >= patience) {
+        bool done = S.nm == mine && S.inside == 0;
+        if (S.nm != mine && os_nanotime() >= patience) {
             name_stragglers(self);
-            done = true;
+            done = S.inside == 0;
         }
+        bool threads = S.nm != mine;
         wefti_unlock(&S.lock);
         if (done)
             return;
-        os_futex_wait(&S.endnote, seen, patience);
+        os_futex_wait(&S.endnote, seen, threads ? patience : -1);
     }
 }
 
@@ -213,6 +223,8 @@ static void take_down(struct m *mp) {
     }
     mp->p = NULL;
     S.nprocs = 0;
+    S.pidle = NULL;
+    S.midle = NULL;
 }
 
 /* ---- weft_run ---- */
@@ -241,7 +253,7 @@ static void sleep_to_the_end(struct m *mp) {
     wefti_hand_off(mp, wefti_release_p(mp));
     wefti_lock(&S.lock);
     if (S.phase == WEFTI_UP)
-        wefti_check_deadlock();
+        wefti_check_deadlock(1);
     add_seqcst(&S.nmblocked, 1);
     wefti_unlock(&S.lock);
     while (load_acquire(&S.phase) == WEFTI_UP) {
@@ -251,17 +263,55 @@ static void sleep_to_the_end(struct m *mp) {
     }
 }
 
+static void down(void) {
+    store_release(&S.phase, WEFTI_OFF); /* pairs with await_end in enter.c */
+    os_futex_wake(&S.phase, INT_MAX);
+}
+
+/* m0, when the run is over: until nobody else is left, and nothing of theirs. */
+static void finish(struct m *mp) {
+    if (mp->dying)
+        sleep_to_the_end(mp);
+    while (load_relaxed(&S.exiting))
+        os_futex_wait(&(uint32_t){0}, 0, -1); /* main's thread ends the process */
+    await_ms(mp);
+    stop_helpers();
+    wefti_lock(&run_lock);
+    take_down(mp);
+    wefti_fault_remove();
+}
+
+/* The calling thread's M. run_lock is held, and again when this returns. 0 or an errno. */
+static int run_on(struct m *mp, int (*app)(int, char **), int argc, char **argv) {
+    int err = prepare(mp, false);
+    if (err)
+        return err;
+    S.allm = mp;
+    S.nm = 1;
+    if (!make_main(mp, app, argc, argv))
+        err = ENOMEM;
+    else
+        err = bring_up();
+    if (err) {
+        take_down(mp);
+        return err;
+    }
+    wefti_fault_install();
+    wefti_unlock(&run_lock);
+    wefti_schedule(mp);
+    finish(mp);
+    return 0;
+}
+
 static int run(int (*app)(int, char **), int argc, char **argv, bool hasty) {
     wefti_lock(&run_lock);
-    if (S.phase != WEFTI_OFF) {
-        wefti_unlock(&run_lock);
-        errno = EBUSY;
-        return -1;
-    }
-    struct m *mp = wefti_new_m();
+    wefti_lock(&S.lock);
+    int err = S.phase != WEFTI_OFF ? EBUSY : 0;
+    struct m *mp = err ? NULL : wefti_new_m();
+    wefti_unlock(&S.lock);
     if (!mp) {
         wefti_unlock(&run_lock);
-        errno = ENOMEM;
+        errno = err ? err : ENOMEM;
         return -1;
     }
     struct m *foreign = wefti_m; /* this thread made weft calls before */
@@ -271,27 +321,13 @@ static int run(int (*app)(int, char **), int argc, char **argv, bool hasty) {
     mp->inrt = 1;
     S.m0 = mp;
     S.hasty = hasty;
-    int err = bring_up(mp, false);
-    if (!err) {
-        S.allm = mp;
-        S.nm = 1;
-        wefti_fault_install();
-        if (!make_main(mp, app, argc, argv))
-            err = ENOMEM, tell_all();
-        wefti_unlock(&run_lock);
-        wefti_schedule(mp);
-        if (mp->dying)
-            sleep_to_the_end(mp);
-        await_ms(mp);
-        stop_helpers();
-        wefti_lock(&run_lock);
-        take_down(mp);
-        wefti_fault_remove();
-    }
+    err = run_on(mp, app, argc, argv);
     wefti_thread_end(mp);
     wefti_m = foreign;
+    wefti_lock(&S.lock);
     wefti_release_m(mp);
-    store_release(&S.phase, WEFTI_OFF);
+    wefti_unlock(&S.lock);
+    down();
     wefti_unlock(&run_lock);
     if (err)
         errno = err;
@@ -303,28 +339,44 @@ int weft_run(int (*app)(int argc, char **argv), int argc, char **argv) {
 }
 
 int weft_impl_main(int (*app)(int argc, char **argv), int argc, char **argv) {
-    int status = run(app, argc, argv, true);
-    if (status < 0 && S.m0 == NULL)
-        wefti_fatal("weft_run: the runtime can't start (errno %d)", errno);
-    return status;
+    run(app, argc, argv, true); /* comes back only when it could not start: the end of main ends the process */
+    wefti_fatal("weft_run: the runtime could not be started (errno %d)", errno);
 }
 
 /* ---- weft_start ---- */
 
+/* What a start or stop without an m0 is done by. Static: sysmon may look at it through its P for a moment. */
+static struct m setup_m;
+
+static struct m *setup(void) {
+    memset(&setup_m, 0, sizeof setup_m);
+    setup_m.errnop = &errno;
+    return &setup_m;
+}
+
+static int start_background(void) {
+    struct m *mp = setup();
+    S.hasty = 0;
+    int err = prepare(mp, true);
+    if (err)
+        return err;
+    struct p *pp = wefti_release_p(mp);
+    wefti_lock(&S.lock);
+    wefti_pidle_put(pp);
+    wefti_unlock(&S.lock);
+    if ((err = bring_up()) != 0)
+        take_down(mp);
+    return err;
+}
+
 int weft_start(void) {
-    struct m setup = {.rand = {0}};
-    int err = 0;
     wefti_lock(&run_lock);
-    if (S.phase == WEFTI_OFF) {
-        S.hasty = 0;
-        setup.errnop = &errno;
-        err = bring_up(&setup, true);
-        if (!err) {
-            wefti_lock(&S.lock);
-            wefti_pidle_put(wefti_release_p(&setup));
-            wefti_unlock(&S.lock);
-        }
+    while (load_acquire(&S.phase) == WEFTI_ENDING) { /* pairs with down() */
+        wefti_unlock(&run_lock);
+        os_futex_wait(&S.phase, WEFTI_ENDING, -1);
+        wefti_lock(&run_lock);
     }
+    int err = S.phase == WEFTI_OFF ? start_background() : 0;
     if (!err)
         start_count++;
     wefti_unlock(&run_lock);
@@ -335,7 +387,7 @@ int weft_start(void) {
 
 static int stop_error(void) {
     struct m *mp = arch_getm();
-    if (mp && !mp->attn.is.foreign)
+    if (mp && !load_relaxed(&mp->attn.is.foreign))
         return EPERM;
     if (start_count == 0)
         return EINVAL;
@@ -343,16 +395,15 @@ static int stop_error(void) {
 }
 
 int weft_stop(void) {
-    struct m setup = {.rand = {0}};
-    setup.errnop = &errno;
     wefti_lock(&run_lock);
     int err = stop_error();
     if (!err && --start_count == 0 && S.background) {
+        struct m *mp = setup();
         tell_all();
-        await_ms(&setup);
+        await_ms(mp);
         stop_helpers();
-        take_down(&setup);
-        store_release(&S.phase, WEFTI_OFF);
+        take_down(mp);
+        down();
     }
     wefti_unlock(&run_lock);
     if (err)

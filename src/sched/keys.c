@@ -85,7 +85,7 @@ int weft_key_delete(weft_key key) {
 
 static struct g *current(void) {
     struct m *mp = arch_getm();
-    return mp && !mp->attn.is.foreign ? mp->curg : NULL;
+    return mp && !load_relaxed(&mp->attn.is.foreign) ? mp->curg : NULL;
 }
 
 void *weft_key_get(weft_key key) {

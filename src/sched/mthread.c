@@ -71,8 +71,10 @@ void wefti_stop_world_p(struct p *pp) {
 }
 
 void wefti_grant(struct m *mp, struct p *pp) {
-    if (mp->blocked_counted)
+    if (mp->blocked_counted) {
+        mp->blocked_counted = 0;
         add_seqcst(&S.nmblocked, (uint32_t)-1);
+    }
     store_release(&mp->offer, pp); /* pairs with the exchange in wefti_sleep_for_p */
     store_seqcst(&mp->park, 1);
     os_futex_wake(&mp->park, 1);
@@ -82,7 +84,8 @@ struct p *wefti_sleep_for_p(struct m *mp) {
     store_relaxed(&mp->blocked, 1);
     struct p *pp;
     while ((pp = xchg_acqrel(&mp->offer, NULL)) == NULL) { /* pairs with wefti_grant */
-        if (load_acquire(&mp->attn.is.ended) || load_acquire(&S.phase) != WEFTI_UP)
+        if (load_acquire(&mp->attn.is.ended) || load_acquire(&S.phase) != WEFTI_UP ||
+            (load_relaxed(&mp->attn.is.foreign) && mp->run != load_relaxed(&S.run)))
             break;
         if (xchg_seqcst(&mp->park, 0) == 0)
             os_futex_wait(&mp->park, 0, -1);
@@ -97,7 +100,7 @@ bool wefti_stop_m(struct m *mp) {
         wefti_unlock(&S.lock);
         return false;
     }
-    wefti_check_deadlock();
+    wefti_check_deadlock(1);
     mp->idlelink = S.midle;
     S.midle = mp;
     store_relaxed(&S.nmidle, S.nmidle + 1);
@@ -123,7 +126,7 @@ struct m *wefti_new_m(void) {
         mp = (struct m *)block;
     }
     mp->id = S.mids++;
-    mp->rand.state = wefti_rand64(&S.rand);
+    mp->rand.state = (uint64_t)S.started * 0x9e3779b97f4a7c15u ^ mp->id;
     return mp;
 }
 
@@ -172,7 +175,7 @@ static void *m_main(void *arg) {
         wefti_acquire_p(mp, pp);
         wefti_schedule(mp);
     }
-    if (mp->p && load_relaxed(&S.phase) == WEFTI_UP && !mp->attn.is.ended)
+    if (mp->p && load_relaxed(&S.phase) == WEFTI_UP && !load_relaxed(&mp->attn.is.ended))
         wefti_hand_off(mp, wefti_release_p(mp));
     wefti_thread_end(mp);
     wefti_lock(&S.lock);
@@ -181,6 +184,7 @@ static void *m_main(void *arg) {
         wefti_unlock(&S.lock);
         return NULL;
     }
+    wefti_check_deadlock(1);
     unlist(mp);
     store_relaxed(&S.nm, S.nm - 1);
     mp->idlelink = S.zombies;
@@ -195,15 +199,33 @@ static void *m_main(void *arg) {
 
 /* ---- starting ---- */
 
+/* The first goroutine of the global queue that brings its own thread. */
+static struct g *take_bound(void) {
+    struct wefti_glist kept = {0};
+    struct g *found = NULL, *gp;
+    while ((gp = wefti_glist_pop(&S.global)) != NULL) {
+        if (!found && gp->bound)
+            found = gp;
+        else
+            wefti_glist_push(&kept, gp);
+    }
+    S.global = kept;
+    return found;
+}
+
+/* With the lock. A bound goroutine needs no other thread: it gets the P; else the P's work waits for others. */
 static void no_thread_for(struct p *pp, bool spinning) {
     struct g *gp;
     bool front;
     while ((gp = wefti_runq_get(&pp->runq, false, &front)) != NULL)
         wefti_glist_push(&S.global, gp);
     wefti_flush_yielded(pp);
-    wefti_pidle_put(pp);
     if (spinning)
         add_seqcst(&S.nmspinning, (uint32_t)-1);
+    if (S.phase == WEFTI_UP && (gp = take_bound()) != NULL)
+        wefti_grant(gp->bound, pp);
+    else
+        wefti_pidle_put(pp);
 }
 
 static bool thread_allowed(void) {

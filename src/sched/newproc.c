@@ -9,7 +9,8 @@
  * At its end a goroutine runs its deferred calls, last first, then the destructors of its goroutine-local values, both
  * as ordinary goroutine code; then, inside the runtime, what its group or wait group has to say; and then its stack and
  * G are free while it still stands on that stack: both go on its own P's lists, which nobody else looks at before this
- * M has left the stack.
+ * M has left the stack. A stack of another size goes to a list that all Ps share, so that one is freed by whoever runs
+ * next on this M (WEFTI_POST_FREE).
  */
 #include <string.h>
 #include <weft/go.h>
@@ -39,6 +40,8 @@ static void copy_name(char *to, const char *name) {
 /* A dead G made into a new one of the given stack class; NULL without memory or stacks. */
 static inline struct g *birth(struct m *mp, unsigned class, const struct weft_impl_site *site, void (*fn)(void)) {
     struct p *pp = mp->p;
+    if (unlikely(mp->outside))
+        wefti_fatal("a goroutine can't be started: no runtime is running (weft_run or weft_start first)");
     if (unlikely(!wefti_stack_promise(pp, class)))
         return NULL;
     struct g *gp = wefti_g_take(pp);
@@ -176,13 +179,22 @@ static void run_defers(struct g *gp) {
     }
 }
 
+static inline void free_at_end(struct m *mp, struct g *gp) {
+    if (likely(wefti_stack_stays_local(gp))) {
+        wefti_free_g(mp, gp);
+    } else {
+        gp->post = WEFTI_POST_FREE;
+        mp->after = gp;
+    }
+}
+
 /* A locked goroutine takes its thread along; weft_run's own thread is needed at the end and only parks. */
 static void end_locked(struct m *mp, struct g *gp) {
     gp->locked = 0;
     gp->bound = NULL;
     mp->lockedg = NULL;
     mp->dying = 1;
-    wefti_free_g(mp, gp);
+    free_at_end(mp, gp);
     wefti_switch_to_g0(mp);
 }
 
@@ -204,7 +216,7 @@ __attribute__((noreturn)) static void end_goroutine(struct g *gp, int result, bo
     store_relaxed(&mp->p->ended, mp->p->ended + 1);
     if (unlikely(gp->locked > 0))
         end_locked(mp, gp);
-    wefti_free_g(mp, gp);
+    free_at_end(mp, gp);
     wefti_switch_exit(mp, gp);
 }
 

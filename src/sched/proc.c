@@ -153,7 +153,7 @@ bool wefti_wait_retract(struct m *mp, struct g *gp) {
 
 /* True when the caller shall queue it; otherwise its own M or an inspector will. */
 static bool leave_word(struct g *gp) {
-    uint64_t w = load_relaxed(&gp->wait); /* nobody changes a claimed PARKED word that is not HELD */
+    uint64_t w = load_acquire(&gp->wait); /* pairs with commit; nobody changes a claimed PARKED word that is not HELD */
     while (unlikely(!(w & WEFTI_PARKED) || (w & WEFTI_HELD))) {
         uint64_t left = w & WEFTI_HELD ? w | WEFTI_NOTE : w | WEFTI_NOTIFIED;
         if (cas_acqrel(&gp->wait, &w, left)) /* pairs with the swap in commit, or the inspector's release */
@@ -180,10 +180,9 @@ void wefti_ready_tail(struct m *mp, struct g *gp) {
 
 /* PARKING -> PARKED; or, when it was readied meanwhile, onto the queue. Its stack has been left. */
 void wefti_wait_commit(struct m *mp, struct g *gp) {
-    uint64_t w = load_relaxed(&gp->wait);
+    uint64_t w = load_acquire(&gp->wait); /* pairs with leave_word: what the winner wrote */
     for (;;) {
         if (w & WEFTI_NOTIFIED) {
-            fence_acquire(); /* pairs with leave_word: what the winner wrote */
             store_relaxed(&gp->wait, 0);
             store_relaxed(&gp->status, WEFTI_G_RUNNABLE);
             put_next(mp, gp);
@@ -249,6 +248,9 @@ void wefti_resume(struct m *mp) {
     case WEFTI_POST_NEED_P:
         need_p(mp, gp);
         break;
+    case WEFTI_POST_FREE:
+        wefti_free_g(mp, gp);
+        break;
     case WEFTI_POST_NONE:
         break;
     }
@@ -259,12 +261,10 @@ void wefti_resume(struct m *mp) {
  * picked and then found to need g0 is left in mp->wanted.
  */
 static inline struct g *pick_local(struct m *mp, struct p *pp) {
-    if (unlikely(--pp->globaltick == 0)) {
-        if (load_relaxed(&S.global.n) != 0) {
-            pp->globaltick = 1; /* find_runnable takes it from there */
-            return NULL;
-        }
-        pp->globaltick = WEFTI_GLOBAL_EVERY;
+    store_relaxed(&pp->globaltick, pp->globaltick - 1);
+    if (unlikely(pp->globaltick == 0)) {
+        store_relaxed(&pp->globaltick, 1); /* find_runnable takes it from there */
+        return NULL;
     }
     if (unlikely(load_relaxed(&S.stopping)))
         return NULL;
@@ -339,8 +339,7 @@ static inline void switch_to(struct m *mp, void **save, struct g *from, struct g
  */
 static struct m *switch_from(struct m *mp, struct g *gp, struct g *next) {
     if (gp->stack.slab && unlikely(wefti_stack_overflowed(gp, arch_sp())))
-        wefti_fatal("goroutine %llu (%s) overflowed its %zu KB stack", (unsigned long long)gp->id, gp->name,
-                    wefti_stack_size(gp) >> 10);
+        wefti_report_overflow(gp);
     wefti_save_thread(mp, gp);
     store_relaxed(&gp->m, NULL);
     switch_to(mp, &gp->sp, gp, next);
@@ -381,7 +380,6 @@ void wefti_switch_exit(struct m *mp, struct g *gp) {
 }
 
 void wefti_switch_to_g0(struct m *mp) {
-    mp->after = NULL;
     announce_switch(mp, mp->curg, NULL, true);
     store_relaxed(&mp->curg, NULL);
     arch_jump(mp->g0sp);
@@ -403,17 +401,16 @@ static struct m *park(struct m *mp, struct g *gp) {
 }
 
 struct m *wefti_wait(struct m *mp, struct g *gp) {
-    uint64_t w = load_relaxed(&gp->wait);
+    uint64_t w = load_acquire(&gp->wait); /* pairs with leave_word */
     if (unlikely(gp->ambient != NULL) && (w & WEFTI_CANCELLABLE)) {
         fence_seqcst(); /* pairs with the one in wefti_ambient_wake: it sees PARKING, or this sees err */
         if (load_acquire(&gp->ambient->err) && wefti_wait_retract(mp, gp)) {
             gp->wake = WEFTI_WAKE_CANCELED;
             return mp;
         }
-        w = load_relaxed(&gp->wait);
+        w = load_acquire(&gp->wait);
     }
     if (unlikely(w & WEFTI_NOTIFIED)) {
-        fence_acquire(); /* pairs with leave_word */
         store_relaxed(&gp->wait, 0);
         return mp;
     }
@@ -442,7 +439,7 @@ bool wefti_timer_wakes(struct m *mp, struct wefti_timer *t, int64_t now) {
 /* ---- yield ---- */
 
 static bool alone_here(struct p *pp) {
-    return pp->runq.next == NULL && pp->runq.tail == load_relaxed(&pp->runq.head) && load_relaxed(&S.global.n) == 0 &&
+    return load_relaxed(&pp->runq.next) == NULL && pp->runq.tail == load_relaxed(&pp->runq.head) && load_relaxed(&S.global.n) == 0 &&
            pp->yielded.n == 0 && load_relaxed(&pp->timers->first) == 0 && !load_relaxed(&S.stopping);
 }
 
@@ -465,10 +462,18 @@ struct m *wefti_yield(struct m *mp) {
 
 /* ---- the scheduling loop, on g0 ---- */
 
-/* It has no stack and none is to be had: to the back of everything; fatal when nothing else can run. */
+/*
+ * It has no stack and none is to be had: to the back of everything, until others have ended. Fatal when nothing else
+ * can run: no other goroutine is runnable or running, in a bracket or about to be woken by a timer.
+ */
 static void no_stack(struct m *mp, struct g *gp) {
-    if (load_relaxed(&S.global.n) == 0 && wefti_runq_empty(&mp->p->runq) && load_relaxed(&S.npidle) + 1 >= S.nprocs)
-        wefti_fatal("out of stacks: goroutine %llu cannot start (memory or mapping limits)", (unsigned long long)gp->id);
+    bool nothing_else = load_relaxed(&S.global.n) == 0 && wefti_runq_empty(&mp->p->runq) && !wefti_timers_left();
+    for (uint32_t i = 0; i < S.nprocs && nothing_else; i++)
+        nothing_else = S.allp[i] == mp->p || load_relaxed(&S.allp[i]->status) == WEFTI_P_IDLE;
+    if (nothing_else)
+        wefti_fatal("out of stacks: goroutine %llu cannot start (limits of memory or mappings)",
+                    (unsigned long long)gp->id);
+    os_futex_wait(&(uint32_t){0}, 0, os_nanotime() + 100000);
     wefti_global_put(gp);
 }
 
@@ -483,7 +488,7 @@ static void execute(struct m *mp, struct g *gp, bool inherit) {
 
 void wefti_schedule(struct m *mp) {
     for (;;) {
-        if (!mp->p && !wefti_stop_m(mp))
+        if (!mp->p && (load_relaxed(&mp->attn.is.ended) || !wefti_stop_m(mp)))
             return;
         bool inherit = false;
         struct g *gp = wefti_find_runnable(mp, &inherit);

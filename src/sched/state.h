@@ -57,6 +57,7 @@ struct wefti_sched {
     uint32_t nmblocked;        /* of those, asleep with a bound goroutine or for good; lock */
     uint32_t nsys;             /* other threads of weft's: sysmon, spawner */
     uint32_t nforeign;         /* threads of the program's that have an M; lock */
+    uint32_t inside;           /* of those, in a call; lock */
     uint32_t mids;             /* ids given to Ms; lock */
     uint32_t max_threads;      /* atomic */
     uint32_t warned_threads;   /* lock */
@@ -80,7 +81,8 @@ struct wefti_sched {
     uint32_t monend;
 
     uint32_t main_goexit;      /* main left by weft_goexit */
-    uint32_t hasty;            /* the end of main ends the process */
+    uint32_t hasty;            /* the end of main ends the process … */
+    uint32_t exiting;          /* … and is doing so (atomic) */
     int status;                /* what main returned */
     uint32_t endnote;          /* futex: counts Ms that have ended */
     uint64_t run;              /* counts runs */
@@ -122,7 +124,8 @@ void wefti_resume(struct m *mp); /* after a switch back: what the one before lef
 struct g *wefti_find_runnable(struct m *mp, bool *inherit); /* NULL: this M shall end */
 void wefti_wakep(struct m *mp);
 void wefti_flush_yielded(struct p *pp); /* with the lock */
-void wefti_check_deadlock(void); /* with the lock */
+bool wefti_timers_left(void);           /* any armed */
+void wefti_check_deadlock(uint32_t awake); /* with the lock; how many Ms may be awake: 1, the caller, or 0 */
 void wefti_run_timers(struct m *mp, struct p *pp);
 void wefti_timer_earlier(struct m *mp, int64_t when);
 bool wefti_oldest_timer_due(int64_t now);
@@ -148,11 +151,13 @@ void wefti_stop_world_p(struct p *pp);   /* counts pp as stopped; with the lock 
 struct m *wefti_wait_bound(struct m *mp, struct g *gp);
 struct m *wefti_requeue_bound(struct m *mp, struct g *gp); /* gives the P up, waits for one at the global tail */
 bool wefti_need_p(struct m *mp, struct g *gp);             /* without one: an idle P, or waits as above; false: over */
-void wefti_captive(struct m *mp, struct g *gp);            /* requeue_bound for a goroutine that is not bound */
+struct m *wefti_captive(struct m *mp, struct g *gp);       /* requeue_bound for a goroutine that is not bound */
+struct m *wefti_foreign_over(struct m *mp);
 struct m *wefti_foreign_wait_over(struct m *mp, struct g *gp); /* enter.c: the run ended under a foreign thread */
 
 /* ---- enter.c ---- */
 void wefti_fork_setup(void);
+void wefti_close_outside(void); /* the phase becomes UP, with no call outside under way */
 __attribute__((noreturn)) void wefti_abandon(struct m *mp); /* the run is over: this M leaves its goroutine for good */
 
 /* ---- newproc.c ---- */
@@ -166,7 +171,7 @@ void wefti_discard_g(struct m *mp, struct g *gp); /* at the end of a run: whatev
 void wefti_leave_bracket(struct m *mp);
 
 /* ---- world.c ---- */
-void wefti_stop_world(struct m *mp);
+struct m *wefti_stop_world(struct m *mp); /* the M afterwards: the outside one when the run is over, nothing stopped */
 void wefti_start_world(struct m *mp);
 void wefti_resize(struct m *mp, uint32_t n);
 uint32_t wefti_default_procs(void);
@@ -180,6 +185,7 @@ void wefti_sysmon_kick_locked(void); /* takes it */
 __attribute__((noreturn)) void wefti_end_run(struct m *mp, int status); /* main has returned: on its stack */
 
 /* ---- fault.c ---- */
+__attribute__((noreturn)) void wefti_report_overflow(const struct g *gp);
 void wefti_fault_install(void);
 void wefti_fault_remove(void);
 void wefti_fault_stack(struct m *mp);

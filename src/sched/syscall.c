@@ -47,7 +47,7 @@ void weft_block_enter(void) {
 /* The P is gone: on with another one, here when the goroutine is bound, else wherever it is picked up. */
 static struct m *without_p(struct m *mp) {
     struct g *gp = mp->curg;
-    if (unlikely(mp->attn.is.ended))
+    if (unlikely(load_relaxed(&mp->attn.is.ended)))
         wefti_abandon(mp);
     if (gp->bound) {
         if (!wefti_need_p(mp, gp))
@@ -59,7 +59,7 @@ static struct m *without_p(struct m *mp) {
 
 void weft_block_exit(void) {
     struct m *mp = arch_getm();
-    if (!mp || mp->attn.is.foreign || mp->depth > 1) {
+    if (!mp || load_relaxed(&mp->attn.is.foreign) || mp->depth > 1) {
         if (mp && mp->depth > 0)
             mp->depth--;
         return;

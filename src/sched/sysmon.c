@@ -38,20 +38,33 @@ void wefti_sysmon_kick_locked(void) {
     wefti_unlock(&S.lock);
 }
 
-static bool others_wait(struct p *pp) {
-    return load_relaxed(&S.global.n) != 0 || !wefti_runq_empty(&pp->runq) || load_relaxed(&pp->yielded.n) != 0;
+static bool others_wait(struct p *pp, int64_t now) {
+    int64_t first = load_relaxed(&pp->timers->first);
+    return (first != 0 && first <= now) || load_relaxed(&S.global.n) != 0 || !wefti_runq_empty(&pp->runq) || load_relaxed(&pp->yielded.n) != 0;
+}
+
+/* The same time slice for 10 ms: one goroutine, however many brackets it went through. */
+static bool slice_over(struct p *pp, int64_t now) {
+    uint32_t tick = load_relaxed(&pp->schedtick);
+    if (pp->mon.schedtick != tick) {
+        pp->mon.schedtick = tick;
+        pp->mon.schedwhen = now;
+        return false;
+    }
+    return now - pp->mon.schedwhen >= WEFTI_SLICE;
 }
 
 /* True when it took the P. */
 static bool retake_bracket(struct m *self, struct p *pp, int64_t now) {
+    bool others = others_wait(pp, now), over = slice_over(pp, now);
     uint32_t tick = load_relaxed(&pp->syscalltick);
-    if (pp->mon.syscalltick != tick) {
+    if (pp->mon.syscalltick != tick && !(over && others)) {
         pp->mon.syscalltick = tick;
         pp->mon.syscallwhen = now;
         return false;
     }
     bool idle_elsewhere = load_relaxed(&S.nmspinning) + load_relaxed(&S.npidle) > 0;
-    if (!others_wait(pp) && idle_elsewhere && now - pp->mon.syscallwhen < WEFTI_SLICE)
+    if (!others && idle_elsewhere && now - pp->mon.syscallwhen < WEFTI_SLICE)
         return false;
     uint32_t syscall = WEFTI_P_SYSCALL;
     if (!cas_seqcst(&pp->status, &syscall, WEFTI_P_IDLE)) /* pairs with the store in weft_block_enter */
@@ -63,18 +76,15 @@ static bool retake_bracket(struct m *self, struct p *pp, int64_t now) {
 
 /* True when it found something to do. */
 static bool look_at_running(struct m *self, struct p *pp, int64_t now) {
-    uint32_t tick = load_relaxed(&pp->schedtick);
-    if (pp->mon.schedtick != tick) {
-        pp->mon.schedtick = tick;
-        pp->mon.schedwhen = now;
-        return false;
-    }
-    if (load_relaxed(&S.npidle) != 0 && !wefti_runq_empty(&pp->runq) && pp->mon.front == load_relaxed(&pp->runq.next)) {
+    bool over = slice_over(pp, now);
+    uint32_t switches = load_relaxed(&pp->globaltick);
+    bool stuck = switches == pp->mon.globaltick && !wefti_runq_empty(&pp->runq);
+    pp->mon.globaltick = switches;
+    if (stuck && load_relaxed(&S.npidle) != 0) {
         wefti_wakep(self);
         return true;
     }
-    pp->mon.front = load_relaxed(&pp->runq.next);
-    if (now - pp->mon.schedwhen >= WEFTI_SLICE && others_wait(pp) && !S.seeded) {
+    if (over && !S.seeded && others_wait(pp, now)) {
         struct m *mp = load_relaxed(&pp->m);
         if (mp)
             store_relaxed(&mp->attn.is.preempt, 1);
@@ -109,7 +119,10 @@ static void pause_until(int64_t when) {
 /* All Ps idle: until something happens. False: something does already. */
 static bool sleep_long(int64_t until) {
     wefti_lock(&S.lock);
-    bool idle = S.npidle == S.nprocs && !S.stopping && S.phase == WEFTI_UP;
+    bool idle = S.npidle == S.nprocs && S.global.n == 0 && !S.stopping && S.phase == WEFTI_UP &&
+                (S.timekeeper || !wefti_timers_left());
+    if (idle)
+        wefti_check_deadlock(0); /* the Ms' own checks may have met a thread that is gone now */
     if (idle) {
         S.monsleep = 1;
         store_relaxed(&S.monwake, 0);

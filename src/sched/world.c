@@ -26,11 +26,22 @@ static void preempt_all(void) {
     }
 }
 
-void wefti_stop_world(struct m *mp) {
+static bool run_is_over(struct m *mp) {
+    if (load_acquire(&S.phase) == WEFTI_UP)
+        return false;
+    if (!load_relaxed(&mp->attn.is.foreign))
+        wefti_abandon(mp);
+    return true;
+}
+
+/* The M afterwards; a foreign thread's call whose run is over gets the outside M or one with nothing stopped. */
+struct m *wefti_stop_world(struct m *mp) {
     uint32_t free = 0;
     while (!cas_acquire(&S.worldlock, &free, 1)) { /* pairs with the release in wefti_start_world */
         free = 0;
-        wefti_captive(mp, mp->curg);
+        struct m *after = wefti_captive(mp, mp->curg);
+        if (after != mp)
+            return after;
     }
     wefti_lock(&S.lock);
     S.stopwait = S.nprocs + 1;
@@ -51,8 +62,11 @@ void wefti_stop_world(struct m *mp) {
         preempt_all();
         os_futex_wait(&S.stopnote, 0, os_nanotime() + 1000000);
         done = load_acquire(&S.stopnote); /* pairs with wefti_stop_world_p */
+        if (!done && run_is_over(mp))
+            return wefti_foreign_over(mp);
     }
     store_relaxed(&mp->attn.is.preempt, 0);
+    return run_is_over(mp) ? wefti_foreign_over(mp) : mp;
 }
 
 void wefti_start_world(struct m *mp) {
@@ -63,6 +77,7 @@ void wefti_start_world(struct m *mp) {
         struct p *pp = S.allp[i];
         if (pp == mp->p)
             continue;
+        wefti_flush_yielded(pp); /* an idle P holds nothing */
         if (wefti_runq_empty(&pp->runq)) {
             wefti_pidle_put(pp);
         } else {
@@ -150,16 +165,15 @@ uint32_t wefti_default_procs(void) {
 }
 
 int weft_gomaxprocs(int n) {
-    if (load_acquire(&S.phase) != WEFTI_UP)
+    if (load_acquire(&S.phase) == WEFTI_OFF)
         return wefti_knobs.maxprocs > 0 ? (int)wefti_knobs.maxprocs : (int)wefti_default_procs();
     if (n > WEFTI_MAXPROCS)
         n = WEFTI_MAXPROCS;
     struct m *mp = wefti_enter();
-    int before = (int)S.nprocs;
+    int before = (int)load_relaxed(&S.nprocs);
     if (n >= 1 && !mp->outside) {
         S.default_procs = false;
-        if (n != before) {
-            wefti_stop_world(mp);
+        if (n != before && !(mp = wefti_stop_world(mp))->outside) {
             before = (int)S.nprocs;
             wefti_resize(mp, (uint32_t)n);
             wefti_start_world(mp);

@@ -144,8 +144,8 @@ static bool guard_slab(struct wefti_slab *slab) {
             return false;
         if (reserve.protect)
             reserve.mappings -= 2;
-        wefti_root_region(lo + WEFTI_STACK_GUARD, slab->slot_size - WEFTI_STACK_GUARD);
     }
+    wefti_root_region(slab->start, slab_bytes(slab->class));
     slab->guarded = each ? 1 : 0;
     return true;
 }
@@ -266,6 +266,10 @@ void wefti_stack_unbind(struct p *pp, struct g *gp) {
         pp->stacks[pp->nstacks++] = gp->stack;
     }
     gp->stack.slab = NULL;
+}
+
+bool wefti_stack_stays_local(const struct g *gp) {
+    return gp->stack_class == reserve.default_class;
 }
 
 void wefti_stack_flush(struct p *pp) {

@@ -56,6 +56,9 @@ void wefti_stack_unbind(struct p *pp, struct g *gp);
 /* A P goes: its cached stacks and promises return to the reserve. */
 void wefti_stack_flush(struct p *pp);
 
+/* Its stack goes to the P's own list, where nobody else takes it: it may be unbound by who still stands on it. */
+bool wefti_stack_stays_local(const struct g *gp);
+
 static inline size_t wefti_stack_size(const struct g *gp) {
     return WEFTI_STACK_MIN << gp->stack_class;
 }

@@ -105,7 +105,7 @@ static inline struct m *wefti_sync_wait_until(struct m *mp, struct g *gp,
     t->fire = wefti_timer_wakes;
     t->arg = gp;
     t->seq = gp->sudog.ticket;
-    wefti_timer_arm(mp, t, *deadline, 0);
+    wefti_timer_arm(mp, t, *deadline > 0 ? *deadline : 1, 0);
     mp = wefti_wait(mp, gp);
     wefti_timer_disarm(mp, t);
     return mp;

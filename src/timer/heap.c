@@ -115,6 +115,7 @@ void wefti_timers_adjust(struct wefti_timers *ts, struct wefti_timer *t, int64_t
 bool wefti_timers_publish(struct wefti_timers *ts) {
     int64_t before = ts->first;
     int64_t first = ts->n > 0 ? ts->entries[0].when : 0;
+    wefti_assert(ts->n == 0 || first > 0); /* 0 says that there is none */
     if (first == before)
         return false;
     store_release(&ts->first, first); /* pairs with the loads in wefti_timers_first, _due */

@@ -389,12 +389,38 @@ static void racing_acquire(struct race *r) {
     weft_chan_close(r->over);
 }
 
-static void cancel_after(weft_ctx *ctx, int spin) {
-    for (volatile int i = 0; i < spin; i++)
+/*
+ * The partner and the canceller meet at a line, so that the two really run at the same moment when
+ * there are CPUs for both. Every wait here is bounded: who comes too late just loses the race.
+ */
+enum { AT_LINE = 20000 };
+static _Atomic bool armed, away;
+
+static void spin(int n) {
+    for (volatile int i = 0; i < n; i++)
         continue;
-    if (spin % 3 == 0)
-        weft_yield();
+}
+
+static void cancel_from_line(weft_ctx *ctx, int delay) {
+    armed = true;
+    for (int i = 0; i < AT_LINE && !away; i++)
+        continue;
+    spin(delay);
     weft_ctx_cancel(ctx, 0);
+}
+
+/* Starts the canceller and returns when both may go; each round shifts the two a little. */
+static void line_up(weft_wg *wg, weft_ctx *ctx, int round) {
+    armed = away = false;
+    if (round % 2)
+        weft_yield(); /* the waiter is most likely parked by now, else most likely not */
+    weft_wg_go(wg, cancel_from_line, ctx, round * 7 % 61);
+    for (int i = 0; i < AT_LINE && !armed; i++)
+        continue;
+    if (round % 16 == 0)
+        weft_yield();
+    away = true;
+    spin(round * 5 % 59);
 }
 
 /* Counts of who won, so that a test can tell whether there was a race at all. */
@@ -419,6 +445,8 @@ static void race_rounds(int rounds, size_t cap, int by_select, bool sends) {
         weft_ctx *ctx = weft_ctx_with_cancel(weft_ctx_background());
         weft_wg wg = WEFT_WG_INIT;
         int v = 0;
+        for (size_t k = 0; sends && k < cap; k++)
+            CHECK(weft_send(r.c, -1)); /* a full buffer: the sender has to wait */
         {
             weft_scope_ctx(ctx);
             if (sends)
@@ -426,11 +454,11 @@ static void race_rounds(int rounds, size_t cap, int by_select, bool sends) {
             else
                 weft_wg_go(&wg, racing_recv, &r, by_select);
         }
-        weft_wg_go(&wg, cancel_after, ctx, i % 97);
-        if (i % 2)
-            weft_yield();
+        line_up(&wg, ctx, i);
         bool met;
         if (sends) {
+            if (cap > 0)
+                CHECK(weft_recv(r.c, NULL)); /* the filler: makes room while the cancel runs */
             met = weft_select(weft_case_recv(r.c, &v), weft_case_recv(r.over, NULL)) == 0;
             weft_wg_wait(&wg);
             met = met || weft_try_recv(r.c, &v); /* left in the buffer */
@@ -476,9 +504,7 @@ static void race_permits(int rounds) {
             weft_scope_ctx(ctx);
             weft_wg_go(&wg, racing_acquire, &r);
         }
-        weft_wg_go(&wg, cancel_after, ctx, i % 97);
-        if (i % 2)
-            weft_yield();
+        line_up(&wg, ctx, i);
         weft_sem_release(&r.sem, 1);
         weft_wg_wait(&wg);
         judge(&r, !weft_sem_try_acquire(&r.sem, 1)); /* there is one permit: he has it or I */

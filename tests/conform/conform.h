@@ -65,6 +65,20 @@ static inline void quiet_for(weft_duration d) {
 }
 
 /*
+ * A goroutine that makes others change threads, which on a busy machine they may not do for long
+ * by themselves: it holds its P, without a weft call, until *progress moved, so that those behind
+ * it in its queue must be run by other threads. The others count *progress up; *stop ends it.
+ */
+static inline void stir(_Atomic long *progress, _Atomic bool *stop) {
+    while (!*stop) {
+        long seen = *progress;
+        for (int i = 0; i < 1000000 && *progress == seen && !*stop; i++)
+            continue;
+        weft_yield();
+    }
+}
+
+/*
  * Wait reasons are read from the G lines of the scheduler's trace (trace.h) on stderr. A test that
  * asks for one runs with TRACE_ENV.
  */

@@ -12,7 +12,8 @@
 static _Atomic int failed;
 static _Atomic int stage;
 static _Atomic int count;
-static _Atomic int threads_changed;
+static _Atomic long threads_changed, progress;
+static _Atomic bool stop;
 
 /* One of the ways in which a goroutine can lose its P. */
 static void lose_the_P(weft_chan(int) to, weft_chan(int) from, int i) {
@@ -34,9 +35,10 @@ static void echo(weft_chan(int) from, weft_chan(int) to) {
 
 /* ---- errno ---- */
 
-static void keeps_errno(int mine, weft_chan(int) to, weft_chan(int) from, int rounds) {
+/* With `moves`, goes on until some goroutine was moved to another thread. */
+static void keeps_errno(int mine, weft_chan(int) to, weft_chan(int) from, int rounds, int moves) {
     pid_t thread = (pid_t)syscall(SYS_gettid);
-    for (int i = 0; i < rounds; i++) {
+    for (int i = 0; i < rounds || (moves && threads_changed == 0); i++) {
         errno = mine;
         lose_the_P(to, from, i);
         if (errno != mine)
@@ -48,18 +50,22 @@ static void keeps_errno(int mine, weft_chan(int) to, weft_chan(int) from, int ro
         pid_t now = (pid_t)syscall(SYS_gettid);
         threads_changed += now != thread;
         thread = now;
+        progress++;
     }
 }
 
-static void errno_of_many(void) {
+static void errno_of_many(int moves) {
     weft_chan(int) to = weft_chan_make(int, 0), from = weft_chan_make(int, 0);
     weft_wg wg = WEFT_WG_INIT;
     weft_go(echo, to, from);
     for (int i = 0; i < 40; i++)
-        weft_wg_go(&wg, keeps_errno, 1000 + i, to, from, ROUNDS(200));
+        weft_wg_go(&wg, keeps_errno, 1000 + i, to, from, ROUNDS(200), moves);
+    if (moves)
+        weft_go(stir, &progress, &stop);
     errno = 77;
     weft_wg_wait(&wg);
     CHECK_EQ(errno, 77);
+    stop = true;
     CHECK_EQ(failed, 0);
     weft_chan_close(to);
     EVENTUALLY(weft_num_goroutine() == 1);
@@ -68,11 +74,11 @@ static void errno_of_many(void) {
 }
 
 TEST_ENV(errno_is_the_goroutines_1, "GOMAXPROCS=1") {
-    errno_of_many();
+    errno_of_many(0);
 }
 
 TEST_ENV(errno_is_the_goroutines_4, "GOMAXPROCS=4") {
-    errno_of_many();
+    errno_of_many(1);
     CHECK(threads_changed > 0);
 }
 

@@ -343,14 +343,16 @@ static void timer_value_edge(void) {
 }
 EDGE(M13_arming_before_the_value_is_received, timer_value_edge())
 
-static _Atomic int threads_changed;
+static _Atomic long threads_changed, progress;
+static _Atomic bool stop;
 
 /* Its own memory, plain, written before and read after each way to lose the P. */
 static void wanders(int seed, long n) {
-    long mine[64] = {0};
+    long mine[64] = {0}, want = 0, sum = 0;
     pid_t thread = (pid_t)syscall(SYS_gettid);
-    for (long i = 1; i <= n; i++) {
+    for (long i = 1; i <= n || threads_changed == 0; i++) {
         mine[i % 64] += i + seed;
+        want += i + seed;
         long before = mine[i % 64];
         if (i % 3 == 0)
             weft_sleep(1);
@@ -361,21 +363,22 @@ static void wanders(int seed, long n) {
         pid_t now = (pid_t)syscall(SYS_gettid);
         threads_changed += now != thread;
         thread = now;
+        progress++;
     }
-    long sum = 0, want = 0;
     for (int k = 0; k < 64; k++)
         sum += mine[k];
-    for (long i = 1; i <= n; i++)
-        want += i + seed;
     if (sum != want)
         failed = 1;
 }
 
 static void migration_edge(void) {
     weft_wg wg = WEFT_WG_INIT;
+    weft_go(stir, &progress, &stop);
     for (int i = 0; i < 20; i++)
         weft_wg_go(&wg, wanders, i, (long)ROUNDS(500));
     weft_wg_wait(&wg);
-    CHECK(threads_changed > 0); /* 20 goroutines on 2 or more Ps: some were moved */
+    stop = true;
+    CHECK(threads_changed > 0);
+    EVENTUALLY(weft_num_goroutine() == 1);
 }
 EDGE(M14_a_moved_goroutine_sees_its_own_writes, migration_edge())

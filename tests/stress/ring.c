@@ -38,7 +38,8 @@ static uint64_t ring_round(struct ring *r, struct stress_rand *rand) {
     memset(r, 0, sizeof *r);
     r->members = RING_TOKENS + 1 + stress_below(rand, RING_MOST - RING_TOKENS);
     r->tokens = 1 + stress_below(rand, RING_TOKENS); /* fewer than members: it can't fill up */
-    r->out = weft_chan_make(struct ring_token, 0);
+    r->out = weft_chan_make(struct ring_token,
+                            RING_TOKENS); /* main still sends while the first come out */
     for (int i = 0; i < r->members; i++)
         r->link[i] = weft_chan_make(struct ring_token, (size_t)stress_below(rand, 3));
     for (int i = 0; i < r->members; i++)

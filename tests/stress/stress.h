@@ -71,13 +71,20 @@ static inline bool stress_more(void) {
     return weft_now() < stress_end;
 }
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define STRESS_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define STRESS_SANITIZED 1
+#endif
+#endif
+#ifndef STRESS_SANITIZED
+#define STRESS_SANITIZED 0
+#endif
+
 /* The load of a round shrinks under a sanitizer, which makes everything several times slower. */
 static inline int stress_scale(int n) {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    return n > 8 ? n / 4 : n;
-#else
-    return n;
-#endif
+    return STRESS_SANITIZED && n > 8 ? n / 4 : n;
 }
 
 __attribute__((noreturn, format(printf, 3, 4))) static void stress_fail(const char *file, int line,

@@ -8,7 +8,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "../../base/atomic.h"
 #include "../os.h"
 
 #ifndef MADV_GUARD_INSTALL
@@ -19,7 +18,8 @@ int64_t os_fail_after;
 
 bool os_fails_now(void);
 bool os_fails_now(void) {
-    return unlikely(load_relaxed(&os_fail_after) > 0) && add_relaxed(&os_fail_after, -1) == 1;
+    return __atomic_load_n(&os_fail_after, __ATOMIC_RELAXED) > 0 &&
+           __atomic_fetch_sub(&os_fail_after, 1, __ATOMIC_RELAXED) == 1;
 }
 
 void *os_reserve(size_t size, size_t align) {
