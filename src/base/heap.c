@@ -2,9 +2,10 @@
 /*
  * Size-class allocator; heap.h says what for.
  *
- * A cache holds at most LIMIT bytes or 64 blocks of a class, whichever is less; what is over goes to the global list by
- * the half, and comes back in batches of the same size. Chunks are never given back: a block's memory may be a free
- * list's link at any time, and 4 MB of address space at a time cost nothing until touched.
+ * A cache holds at most LIMIT bytes or 64 blocks of a class, whichever is less; what is over goes
+ * to the global list by the half, and comes back in batches of the same size. Chunks are never
+ * given back: a block's memory may be a free list's link at any time, and 4 MB of address space at
+ * a time cost nothing until touched.
  */
 #include "heap.h"
 
@@ -18,8 +19,9 @@
 #define LIMIT 32768u
 #define LARGEST 32768u
 
-static const uint32_t class_size[WEFTI_SIZE_CLASSES] = {16,  32,  48,  64,  80,   96,   112,  128,  160,   192,   224,
-                                                        256, 320, 384, 512, 768, 1024, 2048, 4096, 8192, 16384, 32768};
+static const uint32_t class_size[WEFTI_SIZE_CLASSES] = {
+    16,  32,  48,  64,  80,  96,   112,  128,  160,  192,   224,
+    256, 320, 384, 512, 768, 1024, 2048, 4096, 8192, 16384, 32768};
 
 static struct {
     struct wefti_lock lock; /* guards all of it; rank WEFTI_RANK_MEM */

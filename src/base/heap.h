@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The runtime's own memory: no libc lock is ever taken under the runtime (a goroutine that holds malloc's lock may be
- * stopped), so channels, timers, contexts and boxes live here.
+ * The runtime's own memory: no libc lock is ever taken under the runtime (a goroutine that holds
+ * malloc's lock may be stopped), so channels, timers, contexts and boxes live here.
  *
- * Size classes up to 32 KB, cut from chunks of the system's; each P keeps a cache (a free list a class), refilled
- * from and spilled to a global list in batches. Larger blocks are mappings of their own. The size is given back at
- * free. The layers above use wefti_alloc and wefti_free (rt/mem.h), which know the P.
+ * Size classes up to 32 KB, cut from chunks of the system's; each P keeps a cache (a free list a
+ * class), refilled from and spilled to a global list in batches. Larger blocks are mappings of
+ * their own. The size is given back at free. The layers above use wefti_alloc and wefti_free
+ * (rt/mem.h), which know the P.
  */
 #ifndef WEFTI_BASE_HEAP_H
 #define WEFTI_BASE_HEAP_H

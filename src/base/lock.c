@@ -18,7 +18,8 @@ void wefti_lock_slow(struct wefti_lock *lock) {
             return;
         arch_pause();
     }
-    /* 2 says that somebody may sleep; whoever gets the lock from here on keeps it, for others may sleep too. */
+    /* 2 says that somebody may sleep; whoever gets the lock from here on keeps it, for others may
+     * sleep too. */
     while (xchg_acquire(&lock->word, 2) != 0)
         os_futex_wait(&lock->word, 2, -1);
 }

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Lock for what an M without a P may touch: the scheduler's lists, the memory reserve, the stack reserve.
+ * Lock for what an M without a P may touch: the scheduler's lists, the memory reserve, the stack
+ * reserve.
  *
- * A three-state futex lock: 0 free, 1 held, 2 held and somebody may sleep. Critical sections are some dozen
- * instructions; a holder may be taken off the CPU by the kernel, so waiters spin a little and then sleep.
+ * A three-state futex lock: 0 free, 1 held, 2 held and somebody may sleep. Critical sections are
+ * some dozen instructions; a holder may be taken off the CPU by the kernel, so waiters spin a
+ * little and then sleep.
  *
- * Ranks. A thread takes locks only in rising rank. Debug builds check it, for P-locks too (rt/plock.h).
+ * Ranks. A thread takes locks only in rising rank. Debug builds check it, for P-locks too
+ * (rt/plock.h).
  */
 #ifndef WEFTI_BASE_LOCK_H
 #define WEFTI_BASE_LOCK_H
@@ -42,7 +45,8 @@ static inline void wefti_lock(struct wefti_lock *lock) {
 }
 
 static inline void wefti_unlock(struct wefti_lock *lock) {
-    if (unlikely(__atomic_exchange_n(&lock->word, 0, __ATOMIC_RELEASE) == 2)) /* pairs with wefti_lock */
+    if (unlikely(__atomic_exchange_n(&lock->word, 0, __ATOMIC_RELEASE) ==
+                 2)) /* pairs with wefti_lock */
         wefti_unlock_slow(lock);
 }
 

@@ -2,9 +2,10 @@
 /*
  * The oracle: every choice that the runtime makes by chance asks it here.
  *
- * Under GODEBUG=schedseed=N the generators start from N and wefti_sched.seeded is set; with one P the order of
- * questions is then the program's own, so a run repeats. Each M has a generator of its own; with one P there is one
- * generator for the whole run (it moves with the P: sched/proc.c), or the M that happens to ask would matter.
+ * Under GODEBUG=schedseed=N the generators start from N and wefti_sched.seeded is set; with one P
+ * the order of questions is then the program's own, so a run repeats. Each M has a generator of its
+ * own; with one P there is one generator for the whole run (it moves with the P: sched/proc.c), or
+ * the M that happens to ask would matter.
  */
 #ifndef WEFTI_BASE_RAND_H
 #define WEFTI_BASE_RAND_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the sanitizers must be told: each switch of stacks (ASan, TSan), where goroutines' and the runtime's memory is
- * (LeakSanitizer's roots, ASan's poison in a recycled stack). All of it is nothing in an ordinary build.
+ * What the sanitizers must be told: each switch of stacks (ASan, TSan), where goroutines' and the
+ * runtime's memory is (LeakSanitizer's roots, ASan's poison in a recycled stack). All of it is
+ * nothing in an ordinary build.
  */
 #ifndef WEFTI_BASE_SANITIZE_H
 #define WEFTI_BASE_SANITIZE_H
@@ -26,7 +27,8 @@
 
 #ifdef WEFTI_ASAN
 void __sanitizer_start_switch_fiber(void **fake_stack_save, const void *bottom, size_t size);
-void __sanitizer_finish_switch_fiber(void *fake_stack_save, const void **bottom_old, size_t *size_old);
+void __sanitizer_finish_switch_fiber(void *fake_stack_save, const void **bottom_old,
+                                     size_t *size_old);
 void __asan_unpoison_memory_region(void const volatile *addr, size_t size);
 void __lsan_register_root_region(const void *p, size_t size);
 void __lsan_unregister_root_region(const void *p, size_t size);

@@ -2,22 +2,26 @@
 /*
  * Channels: send, receive, close.
  *
- * A send finds, under the lock, in this order: the channel closed (fails); a receiver waiting (hands the element over
- * and readies it; the buffer never sees it); room (puts it in); else it queues and parks with the element in its sudog.
- * A receive mirrors that; from a full buffer with a sender waiting it takes the oldest element and puts the sender's at
- * the tail, so order is kept. Waiters are served first come, first served.
+ * A send finds, under the lock, in this order: the channel closed (fails); a receiver waiting
+ * (hands the element over and readies it; the buffer never sees it); room (puts it in); else it
+ * queues and parks with the element in its sudog. A receive mirrors that; from a full buffer with a
+ * sender waiting it takes the oldest element and puts the sender's at the tail, so order is kept.
+ * Waiters are served first come, first served.
  *
- * Park against wake. The waiter publishes PARKING and queues its sudog in one section under the lock; whoever finds it
- * there claims it by its ticket. A cancel may claim it first: then the one who popped it goes on to the next waiter,
- * and the cancelled one, awake, finds itself either popped (queued is false) or still queued, and takes itself off
- * under the lock. So an element is handed only to a wait that was won, and stays with its sender otherwise.
+ * Park against wake. The waiter publishes PARKING and queues its sudog in one section under the
+ * lock; whoever finds it there claims it by its ticket. A cancel may claim it first: then the one
+ * who popped it goes on to the next waiter, and the cancelled one, awake, finds itself either
+ * popped (queued is false) or still queued, and takes itself off under the lock. So an element is
+ * handed only to a wait that was won, and stays with its sender otherwise.
  *
- * Happens-before. Sender's writes come before its unlock or its claim and ready; the receiver's lock or wake comes
- * after: M3, M4. For an unbuffered channel the same holds the other way round (M5), since the sender returns after the
- * receiver's claim of it, or after it claimed the receiver.
+ * Happens-before. Sender's writes come before its unlock or its claim and ready; the receiver's
+ * lock or wake comes after: M3, M4. For an unbuffered channel the same holds the other way round
+ * (M5), since the sender returns after the receiver's claim of it, or after it claimed the
+ * receiver.
  *
- * Rejected: elements copied straight between the two stacks, as Go does: it saves a copy of large elements, but a waker
- * would touch a stack that may be compacted, or take a page fault that user code handles, inside the runtime.
+ * Rejected: elements copied straight between the two stacks, as Go does: it saves a copy of large
+ * elements, but a waker would touch a stack that may be compacted, or take a page fault that user
+ * code handles, inside the runtime.
  */
 #include "chan.h"
 
@@ -171,9 +175,10 @@ enum chan_result wefti_chan_recv_now(struct m *mp, struct chan *c, struct words 
 
 /* ---- waiting ---- */
 
-/* Queues and parks with the lock held, which it gives back; *mpp is the M afterwards. How it ended. */
-static enum wefti_wake wait_on(struct m **mpp, struct chan *c, struct wefti_waitq *q, struct words v,
-                               enum wefti_reason reason) {
+/* Queues and parks with the lock held, which it gives back; *mpp is the M afterwards. How it ended.
+ */
+static enum wefti_wake wait_on(struct m **mpp, struct chan *c, struct wefti_waitq *q,
+                               struct words v, enum wefti_reason reason) {
     struct m *mp = *mpp;
     struct g *gp = mp->curg;
     struct sudog *sg = &gp->sudog;
@@ -239,7 +244,8 @@ static bool recv_words(struct chan *c, struct words *v, bool wait) {
             wefti_chan_unlock(mp, c);
             err = wait ? err : EAGAIN;
         } else {
-            enum wefti_wake wake = wait_on(&mp, c, &c->recvq, (struct words){{0, 0}}, WEFTI_WAIT_CHAN_RECEIVE);
+            enum wefti_wake wake =
+                wait_on(&mp, c, &c->recvq, (struct words){{0, 0}}, WEFTI_WAIT_CHAN_RECEIVE);
             if (likely(wake == WEFTI_WAKE_OK)) {
                 v->w[0] = gp->sudog.word[0];
                 v->w[1] = gp->sudog.word[1];
@@ -283,7 +289,8 @@ static bool receive(struct chan *c, void *into, bool wait) {
 }
 
 bool weft_impl_recv(void *chan, void *into) {
-    return likely(chan != NULL) ? receive(chan, into, true) : park_for_ever(WEFTI_WAIT_CHAN_RECEIVE_NIL);
+    return likely(chan != NULL) ? receive(chan, into, true)
+                                : park_for_ever(WEFTI_WAIT_CHAN_RECEIVE_NIL);
 }
 
 bool weft_impl_try_recv(void *chan, void *into) {

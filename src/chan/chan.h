@@ -2,9 +2,10 @@
 /*
  * Channels inside: the object, and what other parts of the runtime do with one.
  *
- * How elements travel. Values of up to 8 and up to 16 bytes go as one or two words; larger ones in a box, a block of
- * the runtime's memory whose address is the word. So no waker ever touches another goroutine's stack, and the user's
- * memory is read before a call enters the runtime and written after it has left it.
+ * How elements travel. Values of up to 8 and up to 16 bytes go as one or two words; larger ones in
+ * a box, a block of the runtime's memory whose address is the word. So no waker ever touches
+ * another goroutine's stack, and the user's memory is read before a call enters the runtime and
+ * written after it has left it.
  */
 #ifndef WEFTI_CHAN_CHAN_H
 #define WEFTI_CHAN_CHAN_H
@@ -17,9 +18,11 @@
 /*
  * Invariants, under the lock:
  *   - with buffered elements no receiver waits; with room in the buffer no sender waits
- *   - sendq and recvq are not both non-empty, but for selects that wait on both sides of one channel
+ *   - sendq and recvq are not both non-empty, but for selects that wait on both sides of one
+ * channel
  *   - a closed channel has no unclaimed waiters
- * A queue may hold sudogs whose wait another has won (cancelled, or a select gone elsewhere): they are skipped.
+ * A queue may hold sudogs whose wait another has won (cancelled, or a select gone elsewhere): they
+ * are skipped.
  */
 struct chan {
     uint32_t lock; /* P-lock, rank WEFTI_RANK_CHAN; guards all but what says otherwise */
@@ -27,11 +30,11 @@ struct chan {
     uint8_t two;   /* an element is two words; constant */
     uint8_t boxed; /* an element is a box; constant */
     uint8_t pad;
-    uint32_t elem;           /* size of an element in bytes; constant */
-    uint32_t cap;            /* constant */
-    uint32_t count;          /* elements in the ring */
-    uint32_t head;           /* the oldest */
-    uint64_t *ring;          /* cap elements of one or two words; constant */
+    uint32_t elem;  /* size of an element in bytes; constant */
+    uint32_t cap;   /* constant */
+    uint32_t count; /* elements in the ring */
+    uint32_t head;  /* the oldest */
+    uint64_t *ring; /* cap elements of one or two words; constant */
     struct wefti_waitq recvq, sendq;
 
     uint64_t refs; /* atomic */
@@ -51,7 +54,8 @@ static inline void wefti_chan_unlock(struct m *mp, struct chan *c) {
     wefti_punlock(mp, &c->lock, WEFTI_RANK_CHAN);
 }
 
-/* Waiters of an earlier run are gone, and their sudogs with them. With the lock, before a queue is touched. */
+/* Waiters of an earlier run are gone, and their sudogs with them. With the lock, before a queue is
+ * touched. */
 static inline void wefti_chan_forget(struct chan *c) {
     if (unlikely(c->run != load_relaxed(&S.run))) {
         c->recvq = c->sendq = (struct wefti_waitq){0};
@@ -102,8 +106,9 @@ static inline void wefti_chan_wake(struct m *mp, struct sudog *sg, enum wefti_wa
 }
 
 /*
- * The core of an operation that need not wait, with the lock, which it gives back. SENT and GOT: it is done. WAIT: it
- * could not be done, and the lock is still held. CLOSED: the channel is closed (and empty).
+ * The core of an operation that need not wait, with the lock, which it gives back. SENT and GOT: it
+ * is done. WAIT: it could not be done, and the lock is still held. CLOSED: the channel is closed
+ * (and empty).
  */
 enum chan_result { CHAN_DONE, CHAN_CLOSED, CHAN_WAIT };
 enum chan_result wefti_chan_send_now(struct m *mp, struct chan *c, struct words v);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Channels as objects: making, counting, closing, asking; and the operations of timers and contexts on them. */
+/* Channels as objects: making, counting, closing, asking; and the operations of timers and contexts
+ * on them. */
 #include <errno.h>
 #include <string.h>
 
@@ -55,7 +56,8 @@ static void free_chan(struct m *mp, struct chan *c) {
 
 void wefti_chan_unref_internal(struct m *mp, void *chan) {
     struct chan *c = chan;
-    if (add_acqrel(&c->refs, (uint64_t)-1) == 1) /* pairs with itself: others' uses come before the free */
+    if (add_acqrel(&c->refs, (uint64_t)-1) ==
+        1) /* pairs with itself: others' uses come before the free */
         free_chan(mp, c);
 }
 
@@ -89,7 +91,8 @@ void weft_impl_chan_unref(void *chan) {
 /* ---- closing ---- */
 
 /* Claims all of a queue; a list by next. With the lock. */
-static struct sudog *claim_all(struct m *mp, struct chan *c, struct wefti_waitq *q, struct sudog *list) {
+static struct sudog *claim_all(struct m *mp, struct chan *c, struct wefti_waitq *q,
+                               struct sudog *list) {
     struct sudog *sg;
     struct wefti_waitq won = {0};
     while ((sg = wefti_chan_claim(mp, c, q)) != NULL) {

@@ -2,18 +2,20 @@
 /*
  * Select: the first of several channel operations that can be carried out.
  *
- * All channels of a select are locked at once, in order of address, so it decides on the state of one moment. Of the
- * ready cases one is drawn, each with the same chance (the k-th ready one replaces the choice with probability 1/k: no
- * shuffle, and no question to the oracle when only one is ready). If none is, the goroutine queues a sudog on every
- * channel under those same locks, all with the ticket of one wait, and parks.
+ * All channels of a select are locked at once, in order of address, so it decides on the state of
+ * one moment. Of the ready cases one is drawn, each with the same chance (the k-th ready one
+ * replaces the choice with probability 1/k: no shuffle, and no question to the oracle when only one
+ * is ready). If none is, the goroutine queues a sudog on every channel under those same locks, all
+ * with the ticket of one wait, and parks.
  *
- * One winner. Whoever pops one of the sudogs claims the wait by its ticket; the others, finding the ticket claimed or
- * gone, skip theirs. gp->woke tells which one won. Awake, the goroutine takes the remaining sudogs off their queues,
- * channel by channel, before their memory goes back: a waker touches a sudog only under its channel's lock, or as the
- * winner, so none does afterwards.
+ * One winner. Whoever pops one of the sudogs claims the wait by its ticket; the others, finding the
+ * ticket claimed or gone, skip theirs. gp->woke tells which one won. Awake, the goroutine takes the
+ * remaining sudogs off their queues, channel by channel, before their memory goes back: a waker
+ * touches a sudog only under its channel's lock, or as the winner, so none does afterwards.
  *
- * The time-out case is the goroutine's own timer, armed after the locks are given back (its heap's lock ranks below
- * them) and before the park: the wait is published by then, so it may fire at once.
+ * The time-out case is the goroutine's own timer, armed after the locks are given back (its heap's
+ * lock ranks below them) and before the park: the wait is published by then, so it may fire at
+ * once.
  *
  * With one P the locks are nothing, so the order is not even computed.
  */
@@ -123,7 +125,8 @@ static void unlock_all(struct m *mp, struct selection *s) {
 
 /* ---- choosing; with all locks ---- */
 
-/* An unclaimed waiter may be claimed by a cancel at any moment: ready means likely, and carrying out may still fail. */
+/* An unclaimed waiter may be claimed by a cancel at any moment: ready means likely, and carrying
+ * out may still fail. */
 static bool ready(const struct entry *e) {
     const struct chan *c = e->c;
     if (!c)
@@ -142,7 +145,8 @@ static int draw(struct m *mp, struct selection *s) {
     return chosen;
 }
 
-/* The partner of the chosen case, claimed; or NULL when it works on buffer or closed channel. *gone: neither. */
+/* The partner of the chosen case, claimed; or NULL when it works on buffer or closed channel.
+ * *gone: neither. */
 static struct sudog *carry_out(struct m *mp, struct entry *e, bool *closed, bool *gone) {
     struct chan *c = e->c;
     struct sudog *sg = NULL;
@@ -217,7 +221,8 @@ static void enqueue_all(struct selection *s, struct g *gp, struct sudog *sgs, ui
     }
 }
 
-static void dequeue_all(struct m *mp, struct selection *s, struct sudog *sgs, const struct sudog *won) {
+static void dequeue_all(struct m *mp, struct selection *s, struct sudog *sgs,
+                        const struct sudog *won) {
     for (size_t i = 0; i < s->n; i++) {
         struct entry *e = &s->entry[i];
         if (!e->c || &sgs[i] == won)
@@ -336,8 +341,10 @@ static int select_no_cases(void) {
     return -1;
 }
 
-static int select_with(struct weft_case *cases, size_t n, struct entry *entry, struct chan **order) {
-    struct selection s = {.entry = entry, .order = order, .n = n, .after = -1, .deflt = -1, .chosen = -1};
+static int select_with(struct weft_case *cases, size_t n, struct entry *entry,
+                       struct chan **order) {
+    struct selection s = {
+        .entry = entry, .order = order, .n = n, .after = -1, .deflt = -1, .chosen = -1};
     for (size_t i = 0; i < n; i++)
         if (!read_case(&s, &cases[i], (int)i))
             wefti_fatal("out of memory: no box for a value of a select");

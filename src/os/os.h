@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the runtime asks of the operating system, and nothing else of it does: src/os/<name>/ fills it.
+ * What the runtime asks of the operating system, and nothing else of it does: src/os/<name>/ fills
+ * it.
  *
- * None of these takes a libc lock but os_thread_create and os_thread_join, which only the spawner thread and the
- * thread in weft_run or weft_start call. Each is a seam for a test that makes the Nth call fail (os_fail_after).
+ * None of these takes a libc lock but os_thread_create and os_thread_join, which only the spawner
+ * thread and the thread in weft_run or weft_start call. Each is a seam for a test that makes the
+ * Nth call fail (os_fail_after).
  */
 #ifndef WEFTI_OS_OS_H
 #define WEFTI_OS_OS_H
@@ -16,7 +18,8 @@
 void os_futex_wait(uint32_t *word, uint32_t value, int64_t deadline);
 void os_futex_wake(uint32_t *word, int count);
 
-/* ---- clocks: monotonic nanoseconds; the coarse one costs a few and is some milliseconds behind ---- */
+/* ---- clocks: monotonic nanoseconds; the coarse one costs a few and is some milliseconds behind
+ * ---- */
 int64_t os_nanotime(void);
 int64_t os_coarsetime(void);
 
@@ -28,7 +31,8 @@ void os_discard(void *start, size_t size);
 void os_no_huge_pages(void *start, size_t size);
 bool os_make_executable(void *start, size_t size);
 
-/* Guard ranges: inside a mapping without splitting it (Linux 6.13), or by taking access away (splits it). */
+/* Guard ranges: inside a mapping without splitting it (Linux 6.13), or by taking access away
+ * (splits it). */
 bool os_guard_install(void *start, size_t size);
 bool os_guard_protect(void *start, size_t size);
 /* How many mappings the process may have. */
@@ -61,7 +65,8 @@ struct os_sigmask {
 void os_sigmask_get(struct os_sigmask *mask);
 void os_sigmask_set(const struct os_sigmask *mask);
 
-/* ---- CPUs: in the affinity mask; what the cgroup quotas of this process allow, rounded up (0: no limit) ---- */
+/* ---- CPUs: in the affinity mask; what the cgroup quotas of this process allow, rounded up (0: no
+ * limit) ---- */
 int os_cpus(void);
 int os_cpu_quota(void);
 
@@ -69,7 +74,8 @@ int os_cpu_quota(void);
 void os_write(int fd, const char *text, size_t n);
 __attribute__((noreturn)) void os_exit_now(int status);
 
-/* The call number `n` from now on of the failing kinds (reserve, thread_create) fails; 0: none. Tests only. */
+/* The call number `n` from now on of the failing kinds (reserve, thread_create) fails; 0: none.
+ * Tests only. */
 extern int64_t os_fail_after;
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The runtime's memory for an M: from its P's cache. An M without a P (or no M at all) uses the global lists. */
+/* The runtime's memory for an M: from its P's cache. An M without a P (or no M at all) uses the
+ * global lists. */
 #ifndef WEFTI_RT_MEM_H
 #define WEFTI_RT_MEM_H
 

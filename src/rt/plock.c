@@ -11,7 +11,8 @@
 void wefti_plock_slow(uint32_t *lock) {
     for (;;) {
         for (int i = 0; i < SPINS; i++) {
-            if (load_relaxed(lock) == 0 && xchg_acquire(lock, 1) == 0) /* pairs with the release in wefti_punlock */
+            if (load_relaxed(lock) == 0 &&
+                xchg_acquire(lock, 1) == 0) /* pairs with the release in wefti_punlock */
                 return;
             arch_pause();
         }

@@ -2,11 +2,13 @@
 /*
  * P-lock: guards an object that only Ms with a P touch.
  *
- * With one P the holder of the P is alone, so locking is nothing at all (pp->single). Otherwise test-and-set with a
- * plain release, then pausing, then giving up the CPU: sections are short, and an M inside one is never preempted by
- * weft, but the kernel may take it off its CPU. A P-lock is 32 zero bits at first and needs no destruction.
+ * With one P the holder of the P is alone, so locking is nothing at all (pp->single). Otherwise
+ * test-and-set with a plain release, then pausing, then giving up the CPU: sections are short, and
+ * an M inside one is never preempted by weft, but the kernel may take it off its CPU. A P-lock is
+ * 32 zero bits at first and needs no destruction.
  *
- * Rejected: a futex word, because its unlock is a second read-modify-write on the hottest path of channels.
+ * Rejected: a futex word, because its unlock is a second read-modify-write on the hottest path of
+ * channels.
  *
  * Never hold one across a park. Ranks (base/lock.h) are checked in debug builds.
  */

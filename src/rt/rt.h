@@ -6,35 +6,40 @@
  *   M  an operating-system thread: what runs it.    struct m, "mp"
  *   P  the right to run goroutines.                 struct p, "pp"
  *
- * An M needs a P to run goroutine code or to touch any object of the runtime (channels, locks' queues, timers,
- * contexts). There are GOMAXPROCS Ps. An M without a P may touch only what wefti_sched.lock guards.
+ * An M needs a P to run goroutine code or to touch any object of the runtime (channels, locks'
+ * queues, timers, contexts). There are GOMAXPROCS Ps. An M without a P may touch only what
+ * wefti_sched.lock guards.
  *
- * Exclusion. Objects are guarded by P-locks (base/plock.h), taken by Ms that hold a P. With one P the holder of that
- * P excludes everybody, so P-locks, the park word and the run queue need no atomic read-modify-write then: pp->single
- * says so. It changes only while the world is stopped, when no M is inside the runtime with a P.
+ * Exclusion. Objects are guarded by P-locks (base/plock.h), taken by Ms that hold a P. With one P
+ * the holder of that P excludes everybody, so P-locks, the park word and the run queue need no
+ * atomic read-modify-write then: pp->single says so. It changes only while the world is stopped,
+ * when no M is inside the runtime with a P.
  *
- * In and out of the runtime (one attention word per M). Goroutine code calls in by wefti_enter() and leaves by
- * wefti_leave() (sched/sched.h). Entering is a plain store (inrt = 1), a compiler barrier and a load of the attention
- * word; the M loads its P only after that. Whoever wants to take the P away from an M in user code sets an attention
- * byte, makes sure that the M has seen it or is outside, and only then looks at inrt.
+ * In and out of the runtime (one attention word per M). Goroutine code calls in by wefti_enter()
+ * and leaves by wefti_leave() (sched/sched.h). Entering is a plain store (inrt = 1), a compiler
+ * barrier and a load of the attention word; the M loads its P only after that. Whoever wants to
+ * take the P away from an M in user code sets an attention byte, makes sure that the M has seen it
+ * or is outside, and only then looks at inrt.
  *
- * The park word (struct g, wait). A wait has a ticket that no other wait of any goroutine ever has. Its states, the
- * ticket in the upper bits:
+ * The park word (struct g, wait). A wait has a ticket that no other wait of any goroutine ever has.
+ * Its states, the ticket in the upper bits:
  *
  *   0                    the goroutine does not wait
  *   PARKING              it has published the wait and is still on its M's CPU
  *   PARKED               its M has switched away from its stack: somebody may run it
- *   …|CLAIMED            one waker has won this wait (compare-and-swap on the word): that waker alone hands over the
- *                        value and calls wefti_ready(); every other waker loses and tries the next waiter
- *   PARKING|CLAIMED|NOTIFIED   the winner called wefti_ready() before the switch; the M that switches away readies it
- *   PARKED|HELD          an inspector (dump, compaction) reads the goroutine's stack; wefti_ready() leaves NOTE, and
- *                        the inspector readies the goroutine when it lets go
+ *   …|CLAIMED            one waker has won this wait (compare-and-swap on the word): that waker
+ * alone hands over the value and calls wefti_ready(); every other waker loses and tries the next
+ * waiter PARKING|CLAIMED|NOTIFIED   the winner called wefti_ready() before the switch; the M that
+ * switches away readies it PARKED|HELD          an inspector (dump, compaction) reads the
+ * goroutine's stack; wefti_ready() leaves NOTE, and the inspector readies the goroutine when it
+ * lets go
  *
  *   PARKING --(after the switch)--> PARKED --claim--> PARKED|CLAIMED --ready--> 0
  *   PARKING --claim--> PARKING|CLAIMED --(switch)--> PARKED|CLAIMED --ready--> 0
  *                      PARKING|CLAIMED --ready--> PARKING|CLAIMED|NOTIFIED --(switch)--> 0
  *
- * HELD is only ever added to an unclaimed PARKED word, so a winner whose claim saw no HELD will see none later.
+ * HELD is only ever added to an unclaimed PARKED word, so a winner whose claim saw no HELD will see
+ * none later.
  */
 #ifndef WEFTI_RT_RT_H
 #define WEFTI_RT_RT_H
@@ -99,9 +104,10 @@ enum wefti_wake {
 };
 
 /*
- * A goroutine waiting on an object: the link in that object's queue. One is embedded in each G for waits on one
- * object; select has more. It belongs to the goroutine; while it is queued its links are guarded by the object's
- * lock, and from a claim to wefti_ready() all of it belongs to the winner.
+ * A goroutine waiting on an object: the link in that object's queue. One is embedded in each G for
+ * waits on one object; select has more. It belongs to the goroutine; while it is queued its links
+ * are guarded by the object's lock, and from a claim to wefti_ready() all of it belongs to the
+ * winner.
  */
 struct sudog {
     struct sudog *next, *prev; /* the object's queue */
@@ -161,37 +167,41 @@ static inline struct sudog *wefti_waitq_pop(struct wefti_waitq *q) {
 }
 
 /*
- * A timer: an entry of a P's heap (timer/timer.h holds the protocol). `lock` guards arming and stopping against each
- * other; `heap` and the fields below it are guarded by the heap's lock while armed, by `lock` otherwise.
+ * A timer: an entry of a P's heap (timer/timer.h holds the protocol). `lock` guards arming and
+ * stopping against each other; `heap` and the fields below it are guarded by the heap's lock while
+ * armed, by `lock` otherwise.
  */
 struct wefti_timer {
-    uint32_t lock;                                                        /* P-lock, rank WEFTI_RANK_TIMER */
-    uint32_t slot;                                                        /* index in heap */
-    struct wefti_timers *heap;                                            /* NULL: not armed (atomic) */
-    int64_t when;                                                         /* nanoseconds of weft_now() */
-    int64_t period;                                                       /* 0: once */
-    bool (*fire)(struct m *mp, struct wefti_timer *t, int64_t now);       /* under the heap's lock; true: call late */
-    void (*late)(struct m *mp, struct wefti_timer *t);                    /* after it */
+    uint32_t lock;             /* P-lock, rank WEFTI_RANK_TIMER */
+    uint32_t slot;             /* index in heap */
+    struct wefti_timers *heap; /* NULL: not armed (atomic) */
+    int64_t when;              /* nanoseconds of weft_now() */
+    int64_t period;            /* 0: once */
+    bool (*fire)(struct m *mp, struct wefti_timer *t,
+                 int64_t now);                         /* under the heap's lock; true: call late */
+    void (*late)(struct m *mp, struct wefti_timer *t); /* after it */
     void *arg;
     uint64_t seq; /* the fire function's: a ticket */
 };
 
-/* The part of a context that the scheduler knows: what ends the waits of the goroutines that run under it. */
+/* The part of a context that the scheduler knows: what ends the waits of the goroutines that run
+ * under it. */
 struct wefti_ambient {
-    uint32_t lock;                                               /* P-lock, rank WEFTI_RANK_CTX; guards members */
-    int err;                                                     /* 0, ECANCELED, ETIMEDOUT; set once (atomic) */
-    struct g *members;                                           /* goroutines that run under it, by ambient_next */
-    uint64_t refs;                                               /* atomic */
+    uint32_t lock;     /* P-lock, rank WEFTI_RANK_CTX; guards members */
+    int err;           /* 0, ECANCELED, ETIMEDOUT; set once (atomic) */
+    struct g *members; /* goroutines that run under it, by ambient_next */
+    uint64_t refs;     /* atomic */
     void (*release)(struct m *mp, struct wefti_ambient *ambient); /* the last reference went */
 };
 
 /* A goroutine's stack: a slot of a slab (stack/stack.h). */
 struct wefti_stack {
-    char *lo;                 /* the slot's lowest address; its guard comes first */
-    struct wefti_slab *slab;  /* NULL: no stack */
+    char *lo;                /* the slot's lowest address; its guard comes first */
+    struct wefti_slab *slab; /* NULL: no stack */
 };
 
-/* What a C++ runtime keeps per thread about exceptions in flight (Itanium C++ ABI, __cxa_eh_globals). */
+/* What a C++ runtime keeps per thread about exceptions in flight (Itanium C++ ABI,
+ * __cxa_eh_globals). */
 struct wefti_cxa {
     void *caught;
     unsigned uncaught;
@@ -203,7 +213,8 @@ enum wefti_gstatus {
     WEFTI_G_RUNNABLE = 1, /* on a run queue; its stack belongs to nobody */
     WEFTI_G_RUNNING = 2,  /* owns its stack; has an M and, unless captive or in transit, a P */
     WEFTI_G_SYSCALL = 3,  /* in a bracket: owns its stack, has an M, no claim on a P */
-    WEFTI_G_WAITING = 4,  /* parked or parking, see wait; its stack belongs to whoever holds HELD, else to nobody */
+    WEFTI_G_WAITING = 4,  /* parked or parking, see wait; its stack belongs to whoever holds HELD,
+                             else to nobody */
     WEFTI_G_DEAD = 6,     /* on a free list, or ending */
 };
 
@@ -226,8 +237,8 @@ struct wefti_defer {
 };
 
 /*
- * A goroutine. Hot lines first. Unless said otherwise a field belongs to the goroutine while it runs and to the M that
- * schedules it otherwise.
+ * A goroutine. Hot lines first. Unless said otherwise a field belongs to the goroutine while it
+ * runs and to the M that schedules it otherwise.
  */
 struct g {
     /* line 0: the switch */
@@ -235,50 +246,53 @@ struct g {
     uint64_t wait;       /* park word (atomic) */
     struct g *schedlink; /* run queue or free list */
     struct m *m;         /* the M that runs it, else NULL */
-    struct m *bound;     /* it runs on this M only (locked, foreign, captive); that M's thread waits for a P with it */
-    uint8_t status;      /* enum wefti_gstatus (atomic for readers) */
-    uint8_t reason;      /* enum wefti_reason */
-    uint8_t wake;        /* enum wefti_wake: winner's until ready */
-    uint8_t post;        /* enum wefti_post */
-    int err;             /* errno while not running */
+    struct m *bound; /* it runs on this M only (locked, foreign, captive); that M's thread waits for
+                        a P with it */
+    uint8_t status;  /* enum wefti_gstatus (atomic for readers) */
+    uint8_t reason;  /* enum wefti_reason */
+    uint8_t wake;    /* enum wefti_wake: winner's until ready */
+    uint8_t post;    /* enum wefti_post */
+    int err;         /* errno while not running */
     struct wefti_ambient *ambient; /* the context it runs under; NULL is the background */
     struct sudog *woke;            /* select: the sudog whose wait was won */
 
     /* line 1: life */
-    struct wefti_stack stack;  /* bound at the first run; zero before it */
+    struct wefti_stack stack; /* bound at the first run; zero before it */
     void (*fn)(void);
     uint64_t id;
     const struct weft_impl_site *site; /* of weft_go */
     uint64_t creator;                  /* id of the goroutine that made it */
     struct wefti_defer *defers;        /* last first */
-    void (*done)(struct m *mp, struct g *gp, int result); /* group's and wait group's interest in the end, or NULL */
+    void (*done)(struct m *mp, struct g *gp,
+                 int result); /* group's and wait group's interest in the end, or NULL */
 
     void *done_arg;
     void **keys; /* goroutine-local values, or NULL */
     uint32_t nkeys;
-    uint32_t locked;              /* weft_lock_os_thread count */
-    struct wefti_cxa cxa;         /* C++ exception globals while not running, when has_cxa */
-    uint8_t stack_class;          /* log2 of its size over the smallest; stack/stack.h */
-    uint8_t foreign;              /* stands for a thread that weft did not start: id 0, not counted */
-    uint8_t started;              /* has had its first run */
-    uint8_t captive;              /* bound is temporary: a safe point in a call that may not migrate */
-    uint8_t main;                 /* goroutine 1 of weft_run */
+    uint32_t locked;      /* weft_lock_os_thread count */
+    struct wefti_cxa cxa; /* C++ exception globals while not running, when has_cxa */
+    uint8_t stack_class;  /* log2 of its size over the smallest; stack/stack.h */
+    uint8_t foreign;      /* stands for a thread that weft did not start: id 0, not counted */
+    uint8_t started;      /* has had its first run */
+    uint8_t captive;      /* bound is temporary: a safe point in a call that may not migrate */
+    uint8_t main;         /* goroutine 1 of weft_run */
     uint8_t has_cxa;
-    uint8_t straggler;            /* its M was set aside at the end of a run */
-    uint32_t system;              /* runtime goroutine: not counted, not dumped */
-    int64_t since;                /* coarse time of the park, for "5 minutes" */
+    uint8_t straggler;                     /* its M was set aside at the end of a run */
+    uint32_t system;                       /* runtime goroutine: not counted, not dumped */
+    int64_t since;                         /* coarse time of the park, for "5 minutes" */
     struct g *ambient_next, *ambient_prev; /* guarded by ambient->lock */
-    void *fiber;                  /* ThreadSanitizer's fiber */
-    void *asan_stack;             /* AddressSanitizer's fake stack while not running */
-    struct wefti_timer timer;     /* sleeps and time-outs of its own */
+    void *fiber;                           /* ThreadSanitizer's fiber */
+    void *asan_stack;                      /* AddressSanitizer's fake stack while not running */
+    struct wefti_timer timer;              /* sleeps and time-outs of its own */
     union {
-        uint64_t words[6]; /* arguments, until the first run */
+        uint64_t words[6];  /* arguments, until the first run */
         struct sudog sudog; /* waits, after it */
     };
     char name[WEFTI_NAME_SIZE];
 } __attribute__((aligned(WEFTI_CACHELINE)));
 
-/* One attention word per M: a byte a cause, so that each is set by a plain store, all are read by one load. */
+/* One attention word per M: a byte a cause, so that each is set by a plain store, all are read by
+ * one load. */
 union wefti_attn {
     uint64_t word;
     struct {
@@ -295,21 +309,22 @@ union wefti_attn {
 /* A thread. Records are never freed: sysmon and dumps look at them without a lock. */
 struct m {
     /* line 0: entry and leave; written by the M itself but for attn */
-    uint32_t inrt;     /* inside the runtime (atomic: read by retakers) */
-    uint8_t giveback;  /* wefti_leave must give the P back: foreign thread, or a call inside a bracket */
-    uint8_t spinning;  /* looks for work */
-    uint8_t blocked;   /* sleeps on park */
-    uint8_t outside;   /* stands in for threads while no runtime is up */
+    uint32_t inrt; /* inside the runtime (atomic: read by retakers) */
+    uint8_t
+        giveback; /* wefti_leave must give the P back: foreign thread, or a call inside a bracket */
+    uint8_t spinning;      /* looks for work */
+    uint8_t blocked;       /* sleeps on park */
+    uint8_t outside;       /* stands in for threads while no runtime is up */
     union wefti_attn attn; /* (atomic bytes) */
-    struct p *p;       /* NULL: none */
-    struct g *curg;    /* NULL: on g0 */
-    int *errnop;       /* this thread's errno */
+    struct p *p;           /* NULL: none */
+    struct g *curg;        /* NULL: on g0 */
+    int *errnop;           /* this thread's errno */
     struct wefti_cxa *cxa; /* this thread's C++ exception globals, or NULL */
-    void *g0sp;        /* saved stack pointer of the scheduler's stack */
-    struct g *after;   /* the goroutine whose post action is due */
+    void *g0sp;            /* saved stack pointer of the scheduler's stack */
+    struct g *after;       /* the goroutine whose post action is due */
 
     /* line 1: sleep and wake */
-    uint32_t park;      /* futex: 1 when woken (atomic) */
+    uint32_t park; /* futex: 1 when woken (atomic) */
     uint32_t id;
     struct p *offer;    /* a P handed to it: taken by exchange (atomic) */
     struct p *oldp;     /* the P it had when it entered a bracket */
@@ -319,18 +334,18 @@ struct m {
     uint32_t tid;       /* kernel thread id */
     uint32_t depth;     /* nesting of brackets */
     struct wefti_rand rand;
-    struct g *wanted;   /* picked on a goroutine's stack, but g0 must run it */
+    struct g *wanted; /* picked on a goroutine's stack, but g0 must run it */
 
     struct os_thread thread;
-    uint64_t run;     /* the run it belongs to (foreign threads keep theirs across runs) */
-    void *altstack;   /* of its signal handlers; NULL: not weft's */
-    uint8_t dying;    /* a locked goroutine ended here: the thread ends too */
-    uint8_t straggler;        /* left behind by the end of its run; sched.lock */
-    uint8_t counted;          /* in sched.nm although it has no m_main: m0 */
-    uint8_t blocked_counted;  /* counts as asleep with its bound goroutine */
-    uint8_t inner_bound;      /* its goroutine was bound before a call inside a bracket bound it */
-    void *g0_lo, *g0_hi; /* bounds of the thread's own stack */
-    void *fiber;      /* ThreadSanitizer's fiber of g0 */
+    uint64_t run;            /* the run it belongs to (foreign threads keep theirs across runs) */
+    void *altstack;          /* of its signal handlers; NULL: not weft's */
+    uint8_t dying;           /* a locked goroutine ended here: the thread ends too */
+    uint8_t straggler;       /* left behind by the end of its run; sched.lock */
+    uint8_t counted;         /* in sched.nm although it has no m_main: m0 */
+    uint8_t blocked_counted; /* counts as asleep with its bound goroutine */
+    uint8_t inner_bound;     /* its goroutine was bound before a call inside a bracket bound it */
+    void *g0_lo, *g0_hi;     /* bounds of the thread's own stack */
+    void *fiber;             /* ThreadSanitizer's fiber of g0 */
     void *asan_stack;
     uint32_t exiting; /* sched.lock */
     uint32_t ranks;   /* debug builds: ranks of the locks held */
@@ -338,9 +353,11 @@ struct m {
 } __attribute__((aligned(WEFTI_CACHELINE)));
 
 enum wefti_pstatus {
-    WEFTI_P_IDLE = 0,    /* on the idle list, or in transit between Ms; owned by the list or the transit */
+    WEFTI_P_IDLE =
+        0, /* on the idle list, or in transit between Ms; owned by the list or the transit */
     WEFTI_P_RUNNING = 1, /* owned by an M */
-    WEFTI_P_SYSCALL = 2, /* its M is in a bracket; whoever changes this by compare-and-swap owns it */
+    WEFTI_P_SYSCALL =
+        2, /* its M is in a bracket; whoever changes this by compare-and-swap owns it */
     WEFTI_P_STOPPED = 3, /* the world is stopped; owned by whoever stopped it */
     WEFTI_P_DEAD = 4,    /* beyond GOMAXPROCS */
 };
@@ -350,7 +367,8 @@ enum wefti_pstatus {
 #define WEFTI_RUNQ_SIZE WEFTI_RUNQ
 #endif
 
-/* Ring of runnable goroutines: the owner P's M puts at tail and takes at head, thieves take at head by CAS. */
+/* Ring of runnable goroutines: the owner P's M puts at tail and takes at head, thieves take at head
+ * by CAS. */
 struct wefti_runq {
     uint32_t head; /* atomic: owner and thieves */
     uint32_t pad[15];
@@ -369,27 +387,30 @@ struct wefti_glist { /* singly linked by schedlink */
 
 /* The right to run. Belongs to the M that holds it, unless said otherwise. */
 struct p {
-    uint32_t status;     /* enum wefti_pstatus (atomic) */
-    uint32_t single;     /* GOMAXPROCS is 1: the holder excludes everybody; changed with the world stopped */
+    uint32_t status; /* enum wefti_pstatus (atomic) */
+    uint32_t
+        single; /* GOMAXPROCS is 1: the holder excludes everybody; changed with the world stopped */
     uint32_t id;
-    uint32_t globaltick; /* switches left until the next look at the global queue (atomic for readers) */
-    struct m *m;         /* the M that has it (atomic for readers) */
+    uint32_t
+        globaltick; /* switches left until the next look at the global queue (atomic for readers) */
+    struct m *m;    /* the M that has it (atomic for readers) */
     uint64_t ticket, ticket_end; /* block of wait tickets */
     uint64_t goid, goid_end;     /* block of goroutine ids */
 
-    struct wefti_glist gfree;    /* free Gs, last first */
-    struct wefti_glist yielded;  /* on their way to the global queue, in one batch */
-    uint64_t created, ended;     /* goroutines started and ended here (atomic for readers) */
-    int64_t promises;            /* stacks set aside by the reserve for goroutines that this P may still make */
+    struct wefti_glist gfree;   /* free Gs, last first */
+    struct wefti_glist yielded; /* on their way to the global queue, in one batch */
+    uint64_t created, ended;    /* goroutines started and ended here (atomic for readers) */
+    int64_t
+        promises; /* stacks set aside by the reserve for goroutines that this P may still make */
     uint32_t nstacks;
     uint32_t schedtick;   /* time slices begun (atomic for readers) */
     uint32_t syscalltick; /* brackets entered (atomic for readers) */
     uint32_t timertick;
-    uint32_t turn;        /* whose the next turn out of order is: the global queue's or the ring's */
-    uint32_t preempt;     /* asked to stop: mirrored into the M's attention byte */
-    struct p *link;       /* sched.lock: idle list */
+    uint32_t turn;    /* whose the next turn out of order is: the global queue's or the ring's */
+    uint32_t preempt; /* asked to stop: mirrored into the M's attention byte */
+    struct p *link;   /* sched.lock: idle list */
 
-    struct {              /* sysmon's own */
+    struct { /* sysmon's own */
         uint32_t schedtick, syscalltick;
         int64_t schedwhen, syscallwhen;
         uint32_t globaltick;

@@ -4,8 +4,9 @@
 
 bool wefti_runq_empty(const struct wefti_runq *q) {
     /*
-     * The owner moves a goroutine from next to the ring (put_next kicks one out), so looking at the ring and then at
-     * next could miss it twice. An unchanged tail around the two looks means that it did not happen between them.
+     * The owner moves a goroutine from next to the ring (put_next kicks one out), so looking at the
+     * ring and then at next could miss it twice. An unchanged tail around the two looks means that
+     * it did not happen between them.
      */
     for (;;) {
         uint32_t head = load_seqcst(&q->head), tail = load_seqcst(&q->tail);
@@ -56,9 +57,11 @@ struct g *wefti_runq_steal(struct wefti_runq *to, struct wefti_runq *from, bool 
     uint32_t tail = to->tail;
     uint32_t n = grab(to, tail, from);
     if (n == 0)
-        return take_front && load_relaxed(&from->next) ? xchg_acquire(&from->next, NULL) : NULL; /* put_next's xchg */
+        return take_front && load_relaxed(&from->next) ? xchg_acquire(&from->next, NULL)
+                                                       : NULL; /* put_next's xchg */
     struct g *gp = load_relaxed(&to->ring[(tail + n - 1) & WEFTI_RUNQ_MASK]);
     if (n > 1)
-        store_release(&to->tail, tail + n - 1); /* pairs with grab's acquire: others may steal them on */
+        store_release(&to->tail,
+                      tail + n - 1); /* pairs with grab's acquire: others may steal them on */
     return gp;
 }

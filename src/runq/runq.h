@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A P's queue of runnable goroutines: a ring with one owner that puts and takes, and any number of thieves.
+ * A P's queue of runnable goroutines: a ring with one owner that puts and takes, and any number of
+ * thieves.
  *
  *   tail  written by the owner alone: put writes the slot, then tail (release)
- *   head  moved by whoever takes, by compare-and-swap: the one whose swap wins owns the slots it moved over
- *   next  one slot in front of the ring, exchanged by owner and thieves
+ *   head  moved by whoever takes, by compare-and-swap: the one whose swap wins owns the slots it
+ * moved over next  one slot in front of the ring, exchanged by owner and thieves
  *
- * Put's release of tail pairs with the thief's acquire of it (the slots are written); a taker's release of head pairs
- * with put's acquire of it (the slots are read, and may be written over). Indices run freely; tail - head is the
- * length, and both wrap at 2^32, a multiple of the size.
+ * Put's release of tail pairs with the thief's acquire of it (the slots are written); a taker's
+ * release of head pairs with put's acquire of it (the slots are read, and may be written over).
+ * Indices run freely; tail - head is the length, and both wrap at 2^32, a multiple of the size.
  *
  * With one P there are no thieves: `alone` says so, and nothing needs an atomic read-modify-write.
  *
- * Pure data: whatever does not fit is returned, and the caller sees to it. Compiles alone, with any power of two as
- * WEFTI_RUNQ_SIZE, for a model checker.
+ * Pure data: whatever does not fit is returned, and the caller sees to it. Compiles alone, with any
+ * power of two as WEFTI_RUNQ_SIZE, for a model checker.
  */
 #ifndef WEFTI_RUNQ_RUNQ_H
 #define WEFTI_RUNQ_RUNQ_H
@@ -21,11 +22,13 @@
 #include "../rt/rt.h"
 
 #define WEFTI_RUNQ_MASK (WEFTI_RUNQ_SIZE - 1)
-_Static_assert((WEFTI_RUNQ_SIZE & WEFTI_RUNQ_MASK) == 0, "indices wrap: the size is a power of two");
+_Static_assert((WEFTI_RUNQ_SIZE & WEFTI_RUNQ_MASK) == 0,
+               "indices wrap: the size is a power of two");
 
 /* Owner: to the tail. False when the ring is full (nothing was put). */
 static inline bool wefti_runq_put(struct wefti_runq *q, struct g *gp) {
-    uint32_t head = load_acquire(&q->head); /* pairs with the takers' release: the slot has been read */
+    uint32_t head =
+        load_acquire(&q->head); /* pairs with the takers' release: the slot has been read */
     uint32_t tail = q->tail;
     if (unlikely(tail - head >= WEFTI_RUNQ_SIZE))
         return false;
@@ -37,7 +40,8 @@ static inline bool wefti_runq_put(struct wefti_runq *q, struct g *gp) {
 /* Owner: in front; returns the one that stood there, or NULL. */
 static inline struct g *wefti_runq_put_next(struct wefti_runq *q, struct g *gp, bool alone) {
     if (!alone)
-        return xchg_seqcst(&q->next, gp); /* pairs with thieves; and StoreLoad with the look at idle Ps after it */
+        return xchg_seqcst(
+            &q->next, gp); /* pairs with thieves; and StoreLoad with the look at idle Ps after it */
     struct g *old = q->next;
     store_relaxed(&q->next, gp);
     return old;
@@ -67,7 +71,8 @@ static inline struct g *wefti_runq_get(struct wefti_runq *q, bool alone, bool *f
         store_relaxed(&q->next, NULL);
         return gp;
     }
-    if (gp && (gp = xchg_acquire(&q->next, NULL)) != NULL) /* pairs with put_next of a former owner */
+    if (gp &&
+        (gp = xchg_acquire(&q->next, NULL)) != NULL) /* pairs with put_next of a former owner */
         return gp;
     *front = false;
     return wefti_runq_get_ring(q, alone);
@@ -82,10 +87,11 @@ static inline uint32_t wefti_runq_len(const struct wefti_runq *q) {
 
 /* Anybody: nothing in the ring nor in front, at one moment between call and return. */
 bool wefti_runq_empty(const struct wefti_runq *q);
-/* Owner of a full ring: takes its older half out, as a list of WEFTI_RUNQ_SIZE/2; false when thieves were there first. */
+/* Owner of a full ring: takes its older half out, as a list of WEFTI_RUNQ_SIZE/2; false when
+ * thieves were there first. */
 bool wefti_runq_take_half(struct wefti_runq *q, bool alone, struct wefti_glist *out);
-/* Thief, owner of `to`, which is empty: half of `from` (rounded up), the front too when there is nothing else and
- * `take_front`. Returns one to run; the others are in `to`. */
+/* Thief, owner of `to`, which is empty: half of `from` (rounded up), the front too when there is
+ * nothing else and `take_front`. Returns one to run; the others are in `to`. */
 struct g *wefti_runq_steal(struct wefti_runq *to, struct wefti_runq *from, bool take_front);
 
 static inline void wefti_glist_push(struct wefti_glist *list, struct g *gp) {

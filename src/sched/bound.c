@@ -2,17 +2,19 @@
 /*
  * Goroutines that run on one M only, and wait as that M's thread.
  *
- *   locked    between weft_lock_os_thread and the matching unlock; the M runs nobody else meanwhile, since the
- *             thread's state (locks it holds, __thread variables) is the goroutine's
+ *   locked    between weft_lock_os_thread and the matching unlock; the M runs nobody else
+ * meanwhile, since the thread's state (locks it holds, __thread variables) is the goroutine's
  *   foreign   stands for a thread of the program's while that is in a weft call
  *   captive   was to give up its P in a call that may not move it to another thread
  *
- * Such a goroutine never leaves its stack: when it has to wait, its thread gives the P away and sleeps. It is made
- * runnable like any other; an M that picks it hands its own P to the bound M (wefti_grant) and looks for other work.
+ * Such a goroutine never leaves its stack: when it has to wait, its thread gives the P away and
+ * sleeps. It is made runnable like any other; an M that picks it hands its own P to the bound M
+ * (wefti_grant) and looks for other work.
  *
- * Park against grant: the word becomes PARKED before the P is given away and before the thread sleeps. A waker may
- * ready the goroutine from then on, and a picker may offer a P before the thread has given away the first one; the
- * offer waits in `offer` until the thread looks (mthread.c).
+ * Park against grant: the word becomes PARKED before the P is given away and before the thread
+ * sleeps. A waker may ready the goroutine from then on, and a picker may offer a P before the
+ * thread has given away the first one; the offer waits in `offer` until the thread looks
+ * (mthread.c).
  */
 #include "../runq/runq.h"
 #include "state.h"
@@ -27,7 +29,8 @@ static void count_blocked(struct m *mp) {
     wefti_unlock(&S.lock);
 }
 
-/* Sleeps until a P is granted; at the end of the run a goroutine's M ends, a foreign thread gets NULL. */
+/* Sleeps until a P is granted; at the end of the run a goroutine's M ends, a foreign thread gets
+ * NULL. */
 static bool sleep_bound(struct m *mp, struct g *gp) {
     count_blocked(mp);
     struct p *pp = wefti_sleep_for_p(mp);
@@ -45,7 +48,8 @@ static bool sleep_bound(struct m *mp, struct g *gp) {
 /* Outside a run nobody will ever end a wait. */
 static struct m *wait_outside(struct m *mp, struct g *gp) {
     if (!(gp->wait & WEFTI_CANCELLABLE))
-        wefti_fatal("a call would wait for ever: no runtime is running (weft_run or weft_start first)");
+        wefti_fatal(
+            "a call would wait for ever: no runtime is running (weft_run or weft_start first)");
     gp->wait = 0;
     gp->wake = WEFTI_WAKE_CANCELED;
     return mp;
@@ -64,7 +68,8 @@ struct m *wefti_wait_bound(struct m *mp, struct g *gp) {
             store_relaxed(&gp->status, WEFTI_G_RUNNING);
             return mp;
         }
-        if (cas_acqrel(&gp->wait, &w, (w & ~(uint64_t)WEFTI_PARKING) | WEFTI_PARKED)) /* pairs with wefti_claim */
+        if (cas_acqrel(&gp->wait, &w,
+                       (w & ~(uint64_t)WEFTI_PARKING) | WEFTI_PARKED)) /* pairs with wefti_claim */
             break;
     }
     wefti_hand_off(mp, wefti_release_p(mp));

@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The slow ways in and out of the runtime: what the attention byte of an M may ask for, and threads that have no M.
+ * The slow ways in and out of the runtime: what the attention byte of an M may ask for, and threads
+ * that have no M.
  *
- *   no M       a thread of the program's. While a run is on it gets a record and a goroutine that stands for it; each
- *              call takes a P at its start and gives it back at its end. Without a run, calls that need none (making,
- *              trying, freeing) work under one lock, as "the outside M".
- *   nested     a signal handler that interrupted the runtime called into it: the program ends, since the lists it would
- *              touch are half changed
- *   forked     the child of a fork: only exec is allowed, or weft_after_fork
- *   ended      the run is over: the goroutine goes no further, its M ends
- *   foreign    see above
- *   bracket    a call inside weft_block: takes a P for its duration
- *   preempt    the time slice is over, or the world stops: in a call that may park the goroutine goes to the global
- *              queue, in others it stays on its thread and waits for a P (captive)
+ *   no M       a thread of the program's. While a run is on it gets a record and a goroutine that
+ * stands for it; each call takes a P at its start and gives it back at its end. Without a run,
+ * calls that need none (making, trying, freeing) work under one lock, as "the outside M". nested a
+ * signal handler that interrupted the runtime called into it: the program ends, since the lists it
+ * would touch are half changed forked     the child of a fork: only exec is allowed, or
+ * weft_after_fork ended      the run is over: the goroutine goes no further, its M ends foreign see
+ * above bracket    a call inside weft_block: takes a P for its duration preempt    the time slice
+ * is over, or the world stops: in a call that may park the goroutine goes to the global queue, in
+ * others it stays on its thread and waits for a P (captive)
  */
 #include <errno.h>
 #include <pthread.h>
@@ -33,7 +32,8 @@ static struct {
 /* A run is ending: what it leaves behind is not settled yet. */
 static void await_end(void) {
     uint32_t phase;
-    while ((phase = load_acquire(&S.phase)) == WEFTI_ENDING && !S.hasty) /* pairs with the store of OFF */
+    while ((phase = load_acquire(&S.phase)) == WEFTI_ENDING &&
+           !S.hasty) /* pairs with the store of OFF */
         os_futex_wait(&S.phase, phase, -1);
 }
 
@@ -64,7 +64,8 @@ static struct m *enter_outside(void) {
     return mp;
 }
 
-/* A run comes up: calls that began outside are over when this returns, and later ones belong to the run. */
+/* A run comes up: calls that began outside are over when this returns, and later ones belong to the
+ * run. */
 void wefti_close_outside(void) {
     wefti_lock(&outside.lock);
     store_release(&S.phase, WEFTI_UP);
@@ -176,8 +177,8 @@ struct m *wefti_foreign_over(struct m *mp) {
 }
 
 /*
- * Whatever it waits for will not come: it leaves the run, and its wait ends outside, cancelled or timed out. A wait
- * that can end in neither way sleeps for good, as its documentation says.
+ * Whatever it waits for will not come: it leaves the run, and its wait ends outside, cancelled or
+ * timed out. A wait that can end in neither way sleeps for good, as its documentation says.
  */
 struct m *wefti_foreign_wait_over(struct m *mp, struct g *gp) {
     bool over = false;
@@ -249,8 +250,8 @@ static struct m *give_way(struct m *mp, bool may_park) {
     struct p *pp = mp->p;
     store_relaxed(&mp->attn.is.preempt, 0);
     int64_t first = load_relaxed(&pp->timers->first);
-    bool waiting = load_relaxed(&S.global.n) != 0 || !wefti_runq_empty(&pp->runq) || pp->yielded.n != 0 ||
-                   (first != 0 && first <= wefti_coarse());
+    bool waiting = load_relaxed(&S.global.n) != 0 || !wefti_runq_empty(&pp->runq) ||
+                   pp->yielded.n != 0 || (first != 0 && first <= wefti_coarse());
     if (!load_acquire(&S.stopping) && !waiting)
         return mp;
     if (may_park && !gp->bound)
@@ -265,7 +266,8 @@ struct m *wefti_enter_slow(bool may_park) {
     if (!mp)
         return enter_foreign(NULL);
     if (mp->inrt == 2)
-        wefti_fatal("weft called from a signal handler that interrupted weft: only plain code may run there");
+        wefti_fatal("weft called from a signal handler that interrupted weft: only plain code may "
+                    "run there");
     if (load_relaxed(&mp->attn.is.foreign))
         return enter_foreign(mp);
     if (load_relaxed(&mp->attn.is.forked))
@@ -290,6 +292,7 @@ struct m *wefti_enter_slow(bool may_park) {
 struct m *wefti_enter_goroutine(const char *what) {
     struct m *mp = arch_getm();
     if (!mp || load_relaxed(&mp->attn.is.foreign))
-        wefti_fatal("%s needs a goroutine: this thread is none (weft_run and weft_go make them)", what);
+        wefti_fatal("%s needs a goroutine: this thread is none (weft_run and weft_go make them)",
+                    what);
     return wefti_enter();
 }

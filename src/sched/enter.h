@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The fast ways in and out of the runtime; sched.h says what they mean, rt.h why they are a store and a load. */
+/* The fast ways in and out of the runtime; sched.h says what they mean, rt.h why they are a store
+ * and a load. */
 #ifndef WEFTI_SCHED_ENTER_H
 #define WEFTI_SCHED_ENTER_H
 
@@ -12,7 +13,8 @@ static inline struct m *wefti_enter_as(bool may_park) {
         return wefti_enter_slow(may_park);
     uint32_t nested = load_relaxed(&mp->inrt);
     store_relaxed(&mp->inrt, 1);
-    compiler_barrier(); /* pairs with the retaker's fence: it sees inrt, or this M sees its attention byte */
+    compiler_barrier(); /* pairs with the retaker's fence: it sees inrt, or this M sees its
+                           attention byte */
     if (unlikely((load_relaxed(&mp->attn.word) | nested) != 0)) {
         if (nested)
             store_relaxed(&mp->inrt, 2);
@@ -32,7 +34,8 @@ static inline struct m *wefti_enter_park(void) {
 static inline void wefti_leave(struct m *mp) {
     if (unlikely(mp->giveback))
         wefti_giveback(mp);
-    store_release(&mp->inrt, 0); /* pairs with the retaker's acquire: all that was done inside is done */
+    store_release(&mp->inrt,
+                  0); /* pairs with the retaker's acquire: all that was done inside is done */
 }
 
 #endif

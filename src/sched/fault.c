@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Stack overflow: a fault in the guard of the running goroutine's stack becomes a message that names it.
+ * Stack overflow: a fault in the guard of the running goroutine's stack becomes a message that
+ * names it.
  *
- * The handler runs on the M's alternate stack, since there is none left on the goroutine's. A fault anywhere else goes
- * to whoever handled the signal before, or to the kernel's default with the faulting instruction run again, so that
- * cores and debuggers see the program's own fault. Installed for the length of a weft_run; not under weft_start, which
- * leaves the program's handlers alone.
+ * The handler runs on the M's alternate stack, since there is none left on the goroutine's. A fault
+ * anywhere else goes to whoever handled the signal before, or to the kernel's default with the
+ * faulting instruction run again, so that cores and debuggers see the program's own fault.
+ * Installed for the length of a weft_run; not under weft_start, which leaves the program's handlers
+ * alone.
  */
 #define _GNU_SOURCE
 #include <signal.h>

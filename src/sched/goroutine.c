@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a goroutine may ask about itself and of the scheduler: public calls that are a few lines each. */
+/* What a goroutine may ask about itself and of the scheduler: public calls that are a few lines
+ * each. */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -8,7 +9,8 @@
 
 #include "state.h"
 
-/* The calling goroutine; NULL on another thread. Without entering: only its own fields may be touched. */
+/* The calling goroutine; NULL on another thread. Without entering: only its own fields may be
+ * touched. */
 static struct g *self(void) {
     struct m *mp = arch_getm();
     return mp && !load_relaxed(&mp->attn.is.foreign) ? mp->curg : NULL;
@@ -98,7 +100,8 @@ int *weft_errno_location(void) {
     return __errno_location();
 }
 
-/* Through the accessor: this thread's errno is looked up after the value has been computed, not before. */
+/* Through the accessor: this thread's errno is looked up after the value has been computed, not
+ * before. */
 void weft_set_errno(int value) {
     *weft_errno_location() = value;
 }

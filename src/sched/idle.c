@@ -2,25 +2,29 @@
 /*
  * Finding the next goroutine, and what an M does when there is none.
  *
- * The order: every 61st switch the global queue; the own queue; the global queue, a fair share; other Ps' queues and
- * timers, in four rounds of random order. Then the M gives its P up, looks at everything once more, and sleeps: one
- * idle M as the timekeeper until the earliest timer of all Ps, the others until they are given a P.
+ * The order: every 61st switch the global queue; the own queue; the global queue, a fair share;
+ * other Ps' queues and timers, in four rounds of random order. Then the M gives its P up, looks at
+ * everything once more, and sleeps: one idle M as the timekeeper until the earliest timer of all
+ * Ps, the others until they are given a P.
  *
  * No lost work, the two sides in prose (both fences are full ones):
  *
- *   submitter: puts G on a queue;  fence;  reads npidle and nmspinning; wakes an M if an idle P and no spinner
- *   idler:     nmspinning--;       fence;  reads all queues; takes a P again and goes on if one holds work
+ *   submitter: puts G on a queue;  fence;  reads npidle and nmspinning; wakes an M if an idle P and
+ * no spinner idler:     nmspinning--;       fence;  reads all queues; takes a P again and goes on
+ * if one holds work
  *
- * If the submitter read nmspinning > 0, some spinner's decrement comes after, and that spinner's reads, after its
- * fence, see G. If it read npidle == 0, every P has an M that has not given it up yet, and that M reads the queues after
- * giving it up. A spinner that finds work wakes another one before it runs it, so there is always one looking while
- * there may be more. An M that was not spinning needs the lock to give up its P, and looks at the global queue under it;
- * for local queues it relies on their owners, who run.
+ * If the submitter read nmspinning > 0, some spinner's decrement comes after, and that spinner's
+ * reads, after its fence, see G. If it read npidle == 0, every P has an M that has not given it up
+ * yet, and that M reads the queues after giving it up. A spinner that finds work wakes another one
+ * before it runs it, so there is always one looking while there may be more. An M that was not
+ * spinning needs the lock to give up its P, and looks at the global queue under it; for local
+ * queues it relies on their owners, who run.
  *
- * No lost timer. The armer writes its heap's first time, fences, and reads timekeeper and until; the timekeeper writes
- * timekeeper and until, fences, and reads all first times. So either the armer sees that the sleeper is to be woken (or
- * that there is none and an idle P: it wakes an M), or the timekeeper sees the new time before it sleeps. Sleeping is on
- * a futex word which the armer changes first, so a wake-up between the look and the sleep ends the sleep at once.
+ * No lost timer. The armer writes its heap's first time, fences, and reads timekeeper and until;
+ * the timekeeper writes timekeeper and until, fences, and reads all first times. So either the
+ * armer sees that the sleeper is to be woken (or that there is none and an idle P: it wakes an M),
+ * or the timekeeper sees the new time before it sleeps. Sleeping is on a futex word which the armer
+ * changes first, so a wake-up between the look and the sleep ends the sleep at once.
  */
 #include "../os/os.h"
 #include "../runq/runq.h"
@@ -32,7 +36,8 @@
 static int64_t earliest_timer(void) {
     int64_t earliest = 0;
     for (uint32_t i = 0; i < load_acquire(&S.nallp); i++) {
-        int64_t when = load_seqcst(&S.allp[i]->timers->first); /* pairs with the fence in wefti_timer_earlier */
+        int64_t when = load_seqcst(
+            &S.allp[i]->timers->first); /* pairs with the fence in wefti_timer_earlier */
         if (when != 0 && (earliest == 0 || when < earliest))
             earliest = when;
     }
@@ -97,7 +102,8 @@ static uint32_t random_step(struct wefti_rand *r, uint32_t n) {
     }
 }
 
-/* Another P's queue, in the last round its timers and its front too. *again: timers ran, look at the own queue. */
+/* Another P's queue, in the last round its timers and its front too. *again: timers ran, look at
+ * the own queue. */
 static struct g *steal_from(struct m *mp, struct p *victim, bool last, bool *again) {
     struct p *pp = mp->p;
     if (last) {
@@ -110,7 +116,8 @@ static struct g *steal_from(struct m *mp, struct p *victim, bool last, bool *aga
     if (load_relaxed(&victim->status) == WEFTI_P_IDLE)
         return NULL;
     bool take_front = last && load_relaxed(&victim->runq.next) != NULL;
-    if (take_front && load_relaxed(&victim->status) == WEFTI_P_RUNNING && wefti_runq_len(&victim->runq) == 0) {
+    if (take_front && load_relaxed(&victim->status) == WEFTI_P_RUNNING &&
+        wefti_runq_len(&victim->runq) == 0) {
         /* Its owner is most likely about to run it. */
         struct g *front = load_relaxed(&victim->runq.next);
         os_futex_wait(&(uint32_t){0}, 0, os_nanotime() + 3000);
@@ -194,7 +201,8 @@ static void found_work(struct m *mp) {
 void wefti_wakep(struct m *mp) {
     (void)mp;
     uint32_t none = 0;
-    if (load_relaxed(&S.nmspinning) != 0 || !cas_seqcst(&S.nmspinning, &none, 1)) /* pairs with going idle */
+    if (load_relaxed(&S.nmspinning) != 0 ||
+        !cas_seqcst(&S.nmspinning, &none, 1)) /* pairs with going idle */
         return;
     wefti_lock(&S.lock);
     struct p *pp = wefti_pidle_get();
@@ -253,7 +261,8 @@ static bool give_up_p(struct m *mp) {
     return !keep;
 }
 
-/* Until the earliest timer, as the one timekeeper: true when it slept (or need not), false when there is one already. */
+/* Until the earliest timer, as the one timekeeper: true when it slept (or need not), false when
+ * there is one already. */
 static bool keep_time(void) {
     if (earliest_timer() == 0 || xchg_seqcst(&S.timekeeper, 1) != 0)
         return false;
@@ -313,8 +322,9 @@ static bool sleep_without_work(struct m *mp) {
 /* ---- the search ---- */
 
 /*
- * Two goroutines that hand work to each other through the front would keep everybody else waiting, those in the ring
- * and those in the global queue. So every 61st switch goes to one of these two, by turns.
+ * Two goroutines that hand work to each other through the front would keep everybody else waiting,
+ * those in the ring and those in the global queue. So every 61st switch goes to one of these two,
+ * by turns.
  */
 static struct g *out_of_turn(struct p *pp) {
     pp->turn = !pp->turn;
@@ -351,7 +361,8 @@ static struct g *search(struct m *mp, struct p *pp, bool *inherit, bool *again) 
 
 struct g *wefti_find_runnable(struct m *mp, bool *inherit) {
     for (;;) {
-        if (unlikely(load_acquire(&S.phase) != WEFTI_UP || load_relaxed(&mp->attn.is.ended) || mp->dying)) {
+        if (unlikely(load_acquire(&S.phase) != WEFTI_UP || load_relaxed(&mp->attn.is.ended) ||
+                     mp->dying)) {
             if (mp->spinning) {
                 mp->spinning = 0;
                 add_seqcst(&S.nmspinning, (uint32_t)-1);
@@ -402,16 +413,19 @@ static bool foreign_threads(void) {
 }
 
 /*
- * With the lock, by an M about to sleep that still counts as awake, or by sysmon before it sleeps for long.
- * Nothing can ever run again when every other M sleeps, no timer that matters is armed, and nobody outside can call in.
+ * With the lock, by an M about to sleep that still counts as awake, or by sysmon before it sleeps
+ * for long. Nothing can ever run again when every other M sleeps, no timer that matters is armed,
+ * and nobody outside can call in.
  */
 void wefti_check_deadlock(uint32_t awake) {
     if (S.background || S.phase != WEFTI_UP || S.stopping)
         return;
-    if (S.nm - S.nmidle - load_relaxed(&S.nmblocked) > awake || S.npidle != S.nprocs || S.global.n != 0 || S.spawn)
+    if (S.nm - S.nmidle - load_relaxed(&S.nmblocked) > awake || S.npidle != S.nprocs ||
+        S.global.n != 0 || S.spawn)
         return;
     for (uint32_t i = 0; i < S.nprocs; i++)
-        if (!wefti_runq_empty(&S.allp[i]->runq) || S.allp[i]->yielded.n != 0 || wefti_timers_matter(S.allp[i]->timers))
+        if (!wefti_runq_empty(&S.allp[i]->runq) || S.allp[i]->yielded.n != 0 ||
+            wefti_timers_matter(S.allp[i]->timers))
             return;
     if (foreign_threads())
         return;

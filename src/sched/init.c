@@ -2,14 +2,16 @@
 /*
  * Runs: how the runtime comes up and how it goes down.
  *
- * weft_run lends the calling thread to the runtime as its first M (m0), makes goroutine 1, and schedules until the run
- * is over. weft_start brings up the same without an m0: the calling thread stays the program's.
+ * weft_run lends the calling thread to the runtime as its first M (m0), makes goroutine 1, and
+ * schedules until the run is over. weft_start brings up the same without an m0: the calling thread
+ * stays the program's.
  *
- * The end. When main returns the phase becomes ENDING and every M is told (attention byte `ended`; those asleep are
- * woken). From then on an M that looks for work, wakes, or calls into weft leaves its goroutine where it is and its
- * thread ends. Goroutines that were parked or runnable are taken apart when no M is left that could run them. An M that
- * computes or blocks in foreign code can't be told: after a second it is set aside, and named. Its record, goroutine
- * and stack stay, it never enters the runtime again, and its thread ends at its next weft call.
+ * The end. When main returns the phase becomes ENDING and every M is told (attention byte `ended`;
+ * those asleep are woken). From then on an M that looks for work, wakes, or calls into weft leaves
+ * its goroutine where it is and its thread ends. Goroutines that were parked or runnable are taken
+ * apart when no M is left that could run them. An M that computes or blocks in foreign code can't
+ * be told: after a second it is set aside, and named. Its record, goroutine and stack stay, it
+ * never enters the runtime again, and its thread ends at its next weft call.
  *
  * Between runs the memory stays reserved: Ps, slabs of Gs and stacks serve the next run.
  */
@@ -28,8 +30,9 @@
 #include "state.h"
 
 #define HELPER_STACK ((size_t)128 << 10)
-#define MAIN_STACK ((size_t)8 << 20) /* what a C program's main has; only pages touched are paid for */
-#define PATIENCE 1000000000          /* for Ms in user code at the end */
+#define MAIN_STACK                                                                                 \
+    ((size_t)8 << 20)       /* what a C program's main has; only pages touched are paid for */
+#define PATIENCE 1000000000 /* for Ms in user code at the end */
 
 static struct wefti_lock run_lock; /* rank WEFTI_RANK_RUN: one start or end at a time */
 static uint32_t start_count;       /* of weft_start; run_lock */
@@ -59,7 +62,8 @@ static void reset(bool background) {
     S.run++;
     S.started = S.now = os_nanotime();
     S.seeded = wefti_knobs.seeded != 0;
-    S.rand.state = S.seeded ? (uint64_t)wefti_knobs.schedseed : (uint64_t)S.started ^ (uint64_t)os_gettid() << 32;
+    S.rand.state = S.seeded ? (uint64_t)wefti_knobs.schedseed
+                            : (uint64_t)S.started ^ (uint64_t)os_gettid() << 32;
     if (S.max_threads == 0)
         S.max_threads = WEFTI_MAX_THREADS;
     os_sigmask_get(&S.sigmask);
@@ -79,7 +83,8 @@ static int start_helpers(void) {
     return err;
 }
 
-/* All but threads and phase; the caller's M (m0, or one that only sets things up) has P0 when this returns 0. */
+/* All but threads and phase; the caller's M (m0, or one that only sets things up) has P0 when this
+ * returns 0. */
 static int prepare(struct m *mp, bool background) {
     wefti_knobs_read();
     wefti_observe_init();
@@ -114,7 +119,8 @@ static int bring_up(void) {
 static void tell(struct m *list) {
     for (struct m *mp = list; mp; mp = mp->alllink) {
         if (!load_relaxed(&mp->attn.is.foreign))
-            store_release(&mp->attn.is.ended, 1); /* pairs with the looks in wefti_enter_slow and wefti_sleep_for_p */
+            store_release(&mp->attn.is.ended,
+                          1); /* pairs with the looks in wefti_enter_slow and wefti_sleep_for_p */
         store_seqcst(&mp->park, 1);
         os_futex_wake(&mp->park, 1);
     }
@@ -150,8 +156,10 @@ static void name_stragglers(struct m *self) {
             continue;
         }
         struct g *gp = load_relaxed(&mp->curg);
-        wefti_warn("weft_run ends while goroutine %llu%s%s still runs on thread %u: it is set aside",
-                   gp ? (unsigned long long)gp->id : 0ull, gp && gp->name[0] ? " " : "", gp ? gp->name : "", mp->tid);
+        wefti_warn(
+            "weft_run ends while goroutine %llu%s%s still runs on thread %u: it is set aside",
+            gp ? (unsigned long long)gp->id : 0ull, gp && gp->name[0] ? " " : "",
+            gp ? gp->name : "", mp->tid);
         mp->straggler = 1;
         if (gp)
             gp->straggler = 1;
@@ -196,7 +204,8 @@ static bool discard(struct g *gp, void *arg) {
     return true;
 }
 
-/* Nobody but the caller is left. What goroutines hold goes back; then all Ps are emptied for the next run. */
+/* Nobody but the caller is left. What goroutines hold goes back; then all Ps are emptied for the
+ * next run. */
 static void take_down(struct m *mp) {
     mp->p = S.allp[0];
     mp->p->single = 1;
@@ -339,13 +348,15 @@ int weft_run(int (*app)(int argc, char **argv), int argc, char **argv) {
 }
 
 int weft_impl_main(int (*app)(int argc, char **argv), int argc, char **argv) {
-    run(app, argc, argv, true); /* comes back only when it could not start: the end of main ends the process */
+    run(app, argc, argv,
+        true); /* comes back only when it could not start: the end of main ends the process */
     wefti_fatal("weft_run: the runtime could not be started (errno %d)", errno);
 }
 
 /* ---- weft_start ---- */
 
-/* What a start or stop without an m0 is done by. Static: sysmon may look at it through its P for a moment. */
+/* What a start or stop without an m0 is done by. Static: sysmon may look at it through its P for a
+ * moment. */
 static struct m setup_m;
 
 static struct m *setup(void) {

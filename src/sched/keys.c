@@ -2,9 +2,9 @@
 /*
  * Goroutine-local values, as pthread keys are for threads.
  *
- * A key is an index and a generation: a deleted key's index is used again, and a value stored under the old generation
- * then reads as none. The table of keys is the process's and has a lock of its own; a goroutine's values are its own,
- * an array that grows to the highest key it has set.
+ * A key is an index and a generation: a deleted key's index is used again, and a value stored under
+ * the old generation then reads as none. The table of keys is the process's and has a lock of its
+ * own; a goroutine's values are its own, an array that grows to the highest key it has set.
  */
 #include "keys.h"
 
@@ -15,7 +15,8 @@
 #include "state.h"
 
 #define MAX_KEYS 1024
-#define ROUNDS 4 /* destructors may set values again, as POSIX allows; after some rounds they are left */
+#define ROUNDS                                                                                     \
+    4 /* destructors may set values again, as POSIX allows; after some rounds they are left */
 
 struct value {
     void *value;
@@ -42,7 +43,8 @@ static uint32_t generation_of(weft_key key) {
 static bool valid(weft_key key) {
     uint32_t i = index_of(key);
     return i < MAX_KEYS && (generation_of(key) & 1) &&
-           (load_acquire(&table.key[i].generation) & 0xffff) == (generation_of(key) & 0xffff); /* pairs with create */
+           (load_acquire(&table.key[i].generation) & 0xffff) ==
+               (generation_of(key) & 0xffff); /* pairs with create */
 }
 
 int weft_key_create(weft_key *key, void (*destroy)(void *)) {
@@ -75,7 +77,8 @@ int weft_key_delete(weft_key key) {
     wefti_lock(&table.lock);
     bool ok = valid(key);
     if (ok)
-        store_release(&table.key[index_of(key)].generation, table.key[index_of(key)].generation + 1);
+        store_release(&table.key[index_of(key)].generation,
+                      table.key[index_of(key)].generation + 1);
     wefti_unlock(&table.lock);
     if (!ok)
         *mp->errnop = EINVAL;

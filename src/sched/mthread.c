@@ -2,14 +2,16 @@
 /*
  * Ms: threads made, woken, put to sleep and ended.
  *
- * A P changes hands in one way only: it is offered. The giver stores it in the other M's `offer` and wakes that M; the
- * M takes it by exchange. An M sleeps on its own `park` word (futex): the giver stores 1, the sleeper swaps in 0 before
- * it looks at the offer again, so an offer made between look and sleep is not slept through.
+ * A P changes hands in one way only: it is offered. The giver stores it in the other M's `offer`
+ * and wakes that M; the M takes it by exchange. An M sleeps on its own `park` word (futex): the
+ * giver stores 1, the sleeper swaps in 0 before it looks at the offer again, so an offer made
+ * between look and sleep is not slept through.
  *
- * Threads are made by the spawner alone. pthread_create takes locks of libc's that a goroutine may hold while it is
- * stopped (dlopen's, malloc's): whoever needs a thread leaves a record for the spawner, with the P in its offer, and
- * goes on; nobody waits for it. When no thread is to be had, the P's goroutines go to the global queue and the P to
- * the idle list: those that run will take them, and sysmon tries again.
+ * Threads are made by the spawner alone. pthread_create takes locks of libc's that a goroutine may
+ * hold while it is stopped (dlopen's, malloc's): whoever needs a thread leaves a record for the
+ * spawner, with the P in its offer, and goes on; nobody waits for it. When no thread is to be had,
+ * the P's goroutines go to the global queue and the P to the idle list: those that run will take
+ * them, and sysmon tries again.
  */
 #include <errno.h>
 #include <string.h>
@@ -170,7 +172,8 @@ static void *m_main(void *arg) {
     wefti_thread_begin(mp);
     os_sigmask_set(&S.sigmask);
     mp->inrt = 1;
-    struct p *pp = xchg_acqrel(&mp->offer, NULL); /* pairs with wefti_start_m, by way of the spawner */
+    struct p *pp =
+        xchg_acqrel(&mp->offer, NULL); /* pairs with wefti_start_m, by way of the spawner */
     if (pp) {
         wefti_acquire_p(mp, pp);
         wefti_schedule(mp);
@@ -213,7 +216,8 @@ static struct g *take_bound(void) {
     return found;
 }
 
-/* With the lock. A bound goroutine needs no other thread: it gets the P; else the P's work waits for others. */
+/* With the lock. A bound goroutine needs no other thread: it gets the P; else the P's work waits
+ * for others. */
 static void no_thread_for(struct p *pp, bool spinning) {
     struct g *gp;
     bool front;
@@ -233,7 +237,8 @@ static bool thread_allowed(void) {
         return true;
     if (!S.warned_threads) {
         S.warned_threads = 1;
-        wefti_warn("%u threads exist, the limit (weft_set_max_threads): goroutines wait for one to become free",
+        wefti_warn("%u threads exist, the limit (weft_set_max_threads): goroutines wait for one to "
+                   "become free",
                    S.nm);
     }
     return false;

@@ -2,15 +2,17 @@
 /*
  * The birth and the end of a goroutine.
  *
- * A G on a free list keeps these invariants, so that making one sets only what is its own: park word 0, no stack, not
- * bound, not locked, no defers, no keys, no context, no interest in its end, timer disarmed. Its arguments wait in the
- * G (they share room with the sudog, which an unstarted goroutine has no use for).
+ * A G on a free list keeps these invariants, so that making one sets only what is its own: park
+ * word 0, no stack, not bound, not locked, no defers, no keys, no context, no interest in its end,
+ * timer disarmed. Its arguments wait in the G (they share room with the sudog, which an unstarted
+ * goroutine has no use for).
  *
- * At its end a goroutine runs its deferred calls, last first, then the destructors of its goroutine-local values, both
- * as ordinary goroutine code; then, inside the runtime, what its group or wait group has to say; and then its stack and
- * G are free while it still stands on that stack: both go on its own P's lists, which nobody else looks at before this
- * M has left the stack. A stack of another size goes to a list that all Ps share, so that one is freed by whoever runs
- * next on this M (WEFTI_POST_FREE).
+ * At its end a goroutine runs its deferred calls, last first, then the destructors of its
+ * goroutine-local values, both as ordinary goroutine code; then, inside the runtime, what its group
+ * or wait group has to say; and then its stack and G are free while it still stands on that stack:
+ * both go on its own P's lists, which nobody else looks at before this M has left the stack. A
+ * stack of another size goes to a list that all Ps share, so that one is freed by whoever runs next
+ * on this M (WEFTI_POST_FREE).
  */
 #include <string.h>
 #include <weft/go.h>
@@ -38,10 +40,12 @@ static void copy_name(char *to, const char *name) {
 }
 
 /* A dead G made into a new one of the given stack class; NULL without memory or stacks. */
-static inline struct g *birth(struct m *mp, unsigned class, const struct weft_impl_site *site, void (*fn)(void)) {
+static inline struct g *birth(struct m *mp, unsigned class, const struct weft_impl_site *site,
+                              void (*fn)(void)) {
     struct p *pp = mp->p;
     if (unlikely(mp->outside))
-        wefti_fatal("a goroutine can't be started: no runtime is running (weft_run or weft_start first)");
+        wefti_fatal(
+            "a goroutine can't be started: no runtime is running (weft_run or weft_start first)");
     if (unlikely(!wefti_stack_promise(pp, class)))
         return NULL;
     struct g *gp = wefti_g_take(pp);
@@ -49,7 +53,7 @@ static inline struct g *birth(struct m *mp, unsigned class, const struct weft_im
         wefti_stack_unpromise(pp, class);
         return NULL;
     }
-    gp->stack_class = (uint8_t)class;
+    gp->stack_class = (uint8_t) class;
     gp->fn = fn;
     gp->site = site;
     gp->id = likely(pp->goid < pp->goid_end) ? pp->goid++ : id_block(pp);
@@ -70,8 +74,8 @@ static inline struct g *birth(struct m *mp, unsigned class, const struct weft_im
     return gp;
 }
 
-struct g *wefti_new_g(struct m *mp, const struct weft_attr *attr, const struct weft_impl_site *site, void (*fn)(void),
-                      const uint64_t words[6]) {
+struct g *wefti_new_g(struct m *mp, const struct weft_attr *attr, const struct weft_impl_site *site,
+                      void (*fn)(void), const uint64_t words[6]) {
     int class = wefti_stack_class(attr ? attr->stack_size : 0);
     if (class < 0)
         return NULL;
@@ -93,8 +97,9 @@ static inline void submit(struct m *mp, struct g *gp) {
     wefti_runq_add(mp, gp);
 }
 
-int wefti_newproc(struct m *mp, const struct weft_attr *attr, const struct weft_impl_site *site, void (*fn)(void),
-                  const uint64_t words[6], void (*done)(struct m *, struct g *, int), void *done_arg) {
+int wefti_newproc(struct m *mp, const struct weft_attr *attr, const struct weft_impl_site *site,
+                  void (*fn)(void), const uint64_t words[6],
+                  void (*done)(struct m *, struct g *, int), void *done_arg) {
     struct g *gp = wefti_new_g(mp, attr, site, fn, words);
     if (!gp)
         return ENOMEM;
@@ -109,8 +114,8 @@ static void check_fn(void (*fn)(void)) {
         wefti_fatal("go of nil func value");
 }
 
-int weft_impl_go(const struct weft_impl_site *site, void (*fn)(void), uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3,
-                 uint64_t a4, uint64_t a5) {
+int weft_impl_go(const struct weft_impl_site *site, void (*fn)(void), uint64_t a0, uint64_t a1,
+                 uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5) {
     check_fn(fn);
     struct m *mp = wefti_enter();
     struct g *gp = birth(mp, (unsigned)wefti_stack_class(0), site, fn);
@@ -129,11 +134,13 @@ int weft_impl_go(const struct weft_impl_site *site, void (*fn)(void), uint64_t a
     return gp ? 0 : -1;
 }
 
-int weft_impl_go_with(const struct weft_attr *attr, const struct weft_impl_site *site, void (*fn)(void),
-                      const uint64_t *words) {
+int weft_impl_go_with(const struct weft_attr *attr, const struct weft_impl_site *site,
+                      void (*fn)(void), const uint64_t *words) {
     check_fn(fn);
     struct weft_attr copy = attr ? *attr : (struct weft_attr){0};
-    int err = copy.flags != 0 || copy.stack_size > WEFTI_STACK_MIN << (WEFTI_STACK_CLASSES - 1) ? EINVAL : 0;
+    int err = copy.flags != 0 || copy.stack_size > WEFTI_STACK_MIN << (WEFTI_STACK_CLASSES - 1)
+                  ? EINVAL
+                  : 0;
     char name[WEFTI_NAME_SIZE];
     if (copy.name) {
         copy_name(name, copy.name);
@@ -188,7 +195,8 @@ static inline void free_at_end(struct m *mp, struct g *gp) {
     }
 }
 
-/* A locked goroutine takes its thread along; weft_run's own thread is needed at the end and only parks. */
+/* A locked goroutine takes its thread along; weft_run's own thread is needed at the end and only
+ * parks. */
 static void end_locked(struct m *mp, struct g *gp) {
     gp->locked = 0;
     gp->bound = NULL;

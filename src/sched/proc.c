@@ -2,22 +2,24 @@
 /*
  * Running goroutines: the park word at work, ready, yield, and the switch.
  *
- * Where a switch goes. A goroutine that parks, yields or ends picks the next one itself, from its P's own queue, and
- * switches straight to it, on its own stack: no detour over the M's scheduler stack. It goes to that stack (g0) only
- * when something else is due: the queue is empty, the global queue's turn has come, a timer is due, the world stops,
- * the next goroutine is bound to another M, or it needs a stack that is not at hand.
+ * Where a switch goes. A goroutine that parks, yields or ends picks the next one itself, from its
+ * P's own queue, and switches straight to it, on its own stack: no detour over the M's scheduler
+ * stack. It goes to that stack (g0) only when something else is due: the queue is empty, the global
+ * queue's turn has come, a timer is due, the world stops, the next goroutine is bound to another M,
+ * or it needs a stack that is not at hand.
  *
- * What is left behind. With several Ps a goroutine that switches away must not be run by another M before its stack
- * is left, so the M carries it in mp->after across the switch, and whoever runs next on this M does what is due
- * (wefti_resume): PARKING becomes PARKED, or it goes on a queue. With one P nobody can pick it up before the switch is
- * done, so all of that is done before it.
+ * What is left behind. With several Ps a goroutine that switches away must not be run by another M
+ * before its stack is left, so the M carries it in mp->after across the switch, and whoever runs
+ * next on this M does what is due (wefti_resume): PARKING becomes PARKED, or it goes on a queue.
+ * With one P nobody can pick it up before the switch is done, so all of that is done before it.
  *
- * Park against ready, the pair in prose. The parker publishes PARKING while it holds the object's lock, and queues its
- * sudog there. A waker finds the sudog under the same lock, so it sees PARKING or later. It claims by compare-and-swap.
- * If the parker has not switched yet, ready sees PARKING and adds NOTIFIED by compare-and-swap; the parker's M, after
- * the switch, fails its own PARKING -> PARKED swap or sees NOTIFIED, and puts the goroutine on its queue. If the parker
- * has switched, the word says PARKED (that store releases the saved context, the claim acquires it), and ready queues
- * it. Both swap the same word, so exactly one of the two queues it.
+ * Park against ready, the pair in prose. The parker publishes PARKING while it holds the object's
+ * lock, and queues its sudog there. A waker finds the sudog under the same lock, so it sees PARKING
+ * or later. It claims by compare-and-swap. If the parker has not switched yet, ready sees PARKING
+ * and adds NOTIFIED by compare-and-swap; the parker's M, after the switch, fails its own PARKING ->
+ * PARKED swap or sees NOTIFIED, and puts the goroutine on its queue. If the parker has switched,
+ * the word says PARKED (that store releases the saved context, the claim acquires it), and ready
+ * queues it. Both swap the same word, so exactly one of the two queues it.
  */
 #include "../base/sanitize.h"
 #include "../os/os.h"
@@ -32,7 +34,8 @@ int64_t wefti_nanotime(void) {
     return os_nanotime();
 }
 
-/* Kept by sysmon and by Ms that wake: an order of magnitude cheaper than asking the clock at every park. */
+/* Kept by sysmon and by Ms that wake: an order of magnitude cheaper than asking the clock at every
+ * park. */
 int64_t wefti_coarse(void) {
     return load_relaxed(&S.now);
 }
@@ -87,7 +90,8 @@ static inline void put_tail(struct p *pp, struct g *gp) {
 static inline void more_work(struct m *mp) {
     if (mp->p->single)
         return;
-    fence_seqcst(); /* StoreLoad: pairs with the fence of an M that stops spinning or gives up its P (idle.c) */
+    fence_seqcst(); /* StoreLoad: pairs with the fence of an M that stops spinning or gives up its P
+                       (idle.c) */
     if (unlikely(load_relaxed(&S.npidle) != 0 && load_relaxed(&S.nmspinning) == 0))
         wefti_wakep(mp);
 }
@@ -139,7 +143,8 @@ bool wefti_claim(struct m *mp, struct g *gp, uint64_t ticket) {
             store_relaxed(&gp->wait, w | WEFTI_CLAIMED);
             return true;
         }
-        if (cas_acqrel(&gp->wait, &w, w | WEFTI_CLAIMED)) /* pairs with the store of PARKED: its stack is saved */
+        if (cas_acqrel(&gp->wait, &w,
+                       w | WEFTI_CLAIMED)) /* pairs with the store of PARKED: its stack is saved */
             return true;
     }
 }
@@ -153,10 +158,12 @@ bool wefti_wait_retract(struct m *mp, struct g *gp) {
 
 /* True when the caller shall queue it; otherwise its own M or an inspector will. */
 static bool leave_word(struct g *gp) {
-    uint64_t w = load_acquire(&gp->wait); /* pairs with commit; nobody changes a claimed PARKED word that is not HELD */
+    uint64_t w = load_acquire(
+        &gp->wait); /* pairs with commit; nobody changes a claimed PARKED word that is not HELD */
     while (unlikely(!(w & WEFTI_PARKED) || (w & WEFTI_HELD))) {
         uint64_t left = w & WEFTI_HELD ? w | WEFTI_NOTE : w | WEFTI_NOTIFIED;
-        if (cas_acqrel(&gp->wait, &w, left)) /* pairs with the swap in commit, or the inspector's release */
+        if (cas_acqrel(&gp->wait, &w,
+                       left)) /* pairs with the swap in commit, or the inspector's release */
             return false;
     }
     store_relaxed(&gp->wait, 0);
@@ -188,14 +195,15 @@ void wefti_wait_commit(struct m *mp, struct g *gp) {
             put_next(mp, gp);
             return;
         }
-        if (cas_acqrel(&gp->wait, &w, (w & ~(uint64_t)WEFTI_PARKING) | WEFTI_PARKED)) /* pairs with wefti_claim */
+        if (cas_acqrel(&gp->wait, &w,
+                       (w & ~(uint64_t)WEFTI_PARKING) | WEFTI_PARKED)) /* pairs with wefti_claim */
             return;
     }
 }
 
 /*
- * Behind all others: the tail of the own queue when nothing is in the global one, else the global tail, collected by
- * the P and moved there in batches while no P is idle.
+ * Behind all others: the tail of the own queue when nothing is in the global one, else the global
+ * tail, collected by the P and moved there in batches while no P is idle.
  */
 static void yield_queue(struct m *mp, struct g *gp) {
     struct p *pp = mp->p;
@@ -214,7 +222,8 @@ static void yield_queue(struct m *mp, struct g *gp) {
 
 /* ---- the switch ---- */
 
-/* Back from a bracket whose P is gone; looking for one and queueing are one step, or both sides could miss the other. */
+/* Back from a bracket whose P is gone; looking for one and queueing are one step, or both sides
+ * could miss the other. */
 static void need_p(struct m *mp, struct g *gp) {
     store_relaxed(&gp->status, WEFTI_G_RUNNABLE);
     wefti_lock(&S.lock);
@@ -257,8 +266,8 @@ void wefti_resume(struct m *mp) {
 }
 
 /*
- * The next goroutine of this P if this is an ordinary switch; NULL: something is due that g0 must see to. A goroutine
- * picked and then found to need g0 is left in mp->wanted.
+ * The next goroutine of this P if this is an ordinary switch; NULL: something is due that g0 must
+ * see to. A goroutine picked and then found to need g0 is left in mp->wanted.
  */
 static inline struct g *pick_local(struct m *mp, struct p *pp) {
     store_relaxed(&pp->globaltick, pp->globaltick - 1);
@@ -296,7 +305,8 @@ static void announce_switch(struct m *mp, struct g *from, struct g *to, bool lea
     if (to)
         __sanitizer_start_switch_fiber(save, to->stack.lo, wefti_stack_size(to));
     else
-        __sanitizer_start_switch_fiber(save, mp->g0_lo, (size_t)((char *)mp->g0_hi - (char *)mp->g0_lo));
+        __sanitizer_start_switch_fiber(save, mp->g0_lo,
+                                       (size_t)((char *)mp->g0_hi - (char *)mp->g0_lo));
 #endif
 #ifdef WEFTI_TSAN
     __tsan_switch_to_fiber(to ? to->fiber : mp->fiber, 0);
@@ -334,8 +344,8 @@ static inline void switch_to(struct m *mp, void **save, struct g *from, struct g
 }
 
 /*
- * Leaves gp's stack with `post` still to be done, and returns when gp runs again, on the M it runs on then. `next` is
- * what to run meanwhile, NULL for g0.
+ * Leaves gp's stack with `post` still to be done, and returns when gp runs again, on the M it runs
+ * on then. `next` is what to run meanwhile, NULL for g0.
  */
 static struct m *switch_from(struct m *mp, struct g *gp, struct g *next) {
     if (gp->stack.slab && unlikely(wefti_stack_overflowed(gp, arch_sp())))
@@ -403,7 +413,8 @@ static struct m *park(struct m *mp, struct g *gp) {
 struct m *wefti_wait(struct m *mp, struct g *gp) {
     uint64_t w = load_acquire(&gp->wait); /* pairs with leave_word */
     if (unlikely(gp->ambient != NULL) && (w & WEFTI_CANCELLABLE)) {
-        fence_seqcst(); /* pairs with the one in wefti_ambient_wake: it sees PARKING, or this sees err */
+        fence_seqcst(); /* pairs with the one in wefti_ambient_wake: it sees PARKING, or this sees
+                           err */
         if (load_acquire(&gp->ambient->err) && wefti_wait_retract(mp, gp)) {
             gp->wake = WEFTI_WAKE_CANCELED;
             return mp;
@@ -439,8 +450,9 @@ bool wefti_timer_wakes(struct m *mp, struct wefti_timer *t, int64_t now) {
 /* ---- yield ---- */
 
 static bool alone_here(struct p *pp) {
-    return load_relaxed(&pp->runq.next) == NULL && pp->runq.tail == load_relaxed(&pp->runq.head) && load_relaxed(&S.global.n) == 0 &&
-           pp->yielded.n == 0 && load_relaxed(&pp->timers->first) == 0 && !load_relaxed(&S.stopping);
+    return load_relaxed(&pp->runq.next) == NULL && pp->runq.tail == load_relaxed(&pp->runq.head) &&
+           load_relaxed(&S.global.n) == 0 && pp->yielded.n == 0 &&
+           load_relaxed(&pp->timers->first) == 0 && !load_relaxed(&S.stopping);
 }
 
 struct m *wefti_yield(struct m *mp) {
@@ -463,11 +475,13 @@ struct m *wefti_yield(struct m *mp) {
 /* ---- the scheduling loop, on g0 ---- */
 
 /*
- * It has no stack and none is to be had: to the back of everything, until others have ended. Fatal when nothing else
- * can run: no other goroutine is runnable or running, in a bracket or about to be woken by a timer.
+ * It has no stack and none is to be had: to the back of everything, until others have ended. Fatal
+ * when nothing else can run: no other goroutine is runnable or running, in a bracket or about to be
+ * woken by a timer.
  */
 static void no_stack(struct m *mp, struct g *gp) {
-    bool nothing_else = load_relaxed(&S.global.n) == 0 && wefti_runq_empty(&mp->p->runq) && !wefti_timers_left();
+    bool nothing_else =
+        load_relaxed(&S.global.n) == 0 && wefti_runq_empty(&mp->p->runq) && !wefti_timers_left();
     for (uint32_t i = 0; i < S.nprocs && nothing_else; i++)
         nothing_else = S.allp[i] == mp->p || load_relaxed(&S.allp[i]->status) == WEFTI_P_IDLE;
     if (nothing_else)

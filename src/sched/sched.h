@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The scheduler as the layers above it see it: in and out of the runtime, waits, new goroutines, timers.
+ * The scheduler as the layers above it see it: in and out of the runtime, waits, new goroutines,
+ * timers.
  *
  * The shape of every public call:
  *
@@ -10,29 +11,28 @@
  *
  * The shape of a wait, here on an object with a lock and a queue:
  *
- *     struct m *mp = wefti_enter_park();     (a call that may park may also continue on another thread)
- *     struct g *gp = mp->curg;
- *     wefti_plock(mp, &o->lock, rank);
- *     if (what it wants is there) { take it; unlock; leave; return }
- *     struct sudog *sg = &gp->sudog;
- *     sg->ticket = wefti_wait_begin(mp, gp, WEFTI_WAIT_…, cancellable);       publishes PARKING
- *     sg->g = gp; push sg on o's queue;
+ *     struct m *mp = wefti_enter_park();     (a call that may park may also continue on another
+ * thread) struct g *gp = mp->curg; wefti_plock(mp, &o->lock, rank); if (what it wants is there) {
+ * take it; unlock; leave; return } struct sudog *sg = &gp->sudog; sg->ticket = wefti_wait_begin(mp,
+ * gp, WEFTI_WAIT_…, cancellable);       publishes PARKING sg->g = gp; push sg on o's queue;
  *     wefti_punlock(mp, &o->lock, rank);
- *     mp = wefti_wait(mp, gp);               forget mp, P and whatever hangs on them: the thread may be another
- *     look at gp->wake; when it isn't OK, the sudog may still be queued: lock, remove if sg->queued, unlock
- *     wefti_leave(mp);
+ *     mp = wefti_wait(mp, gp);               forget mp, P and whatever hangs on them: the thread
+ * may be another look at gp->wake; when it isn't OK, the sudog may still be queued: lock, remove if
+ * sg->queued, unlock wefti_leave(mp);
  *
  * and of a wake-up:
  *
  *     lock; while ((sg = pop)) if (wefti_claim(mp, sg->g, sg->ticket)) break; unlock
  *     if (sg) { sg->word[0] = …; sg->g->wake = WEFTI_WAKE_OK; wefti_ready(mp, sg->g); }
  *
- * A waiter whose claim was won by another (cancelled, timed out) is skipped; it takes itself off the queue if the
- * loser of that race did not pop it already. Nothing of a sudog or G may be touched after wefti_ready().
+ * A waiter whose claim was won by another (cancelled, timed out) is skipped; it takes itself off
+ * the queue if the loser of that race did not pop it already. Nothing of a sudog or G may be
+ * touched after wefti_ready().
  *
- * Cancellation. A wait begun with cancellable set ends with WEFTI_WAKE_CANCELED when the goroutine's context ends;
- * wefti_wait() looks at the context once more after PARKING is visible (the fence pairs with the one in
- * wefti_ambient_cancel), so no cancel is lost. A wait satisfied first succeeds: one claim wins.
+ * Cancellation. A wait begun with cancellable set ends with WEFTI_WAKE_CANCELED when the
+ * goroutine's context ends; wefti_wait() looks at the context once more after PARKING is visible
+ * (the fence pairs with the one in wefti_ambient_cancel), so no cancel is lost. A wait satisfied
+ * first succeeds: one claim wins.
  */
 #ifndef WEFTI_SCHED_SCHED_H
 #define WEFTI_SCHED_SCHED_H
@@ -52,15 +52,17 @@ void wefti_giveback(struct m *mp);
 
 extern __thread struct m *wefti_m __attribute__((tls_model("initial-exec")));
 
-/* This thread's M, read anew each time: a compiler must not remember it across a call that may migrate. */
+/* This thread's M, read anew each time: a compiler must not remember it across a call that may
+ * migrate. */
 struct m *wefti_getm(void);
 
 #include "enter.h"
 
 /*
- * wefti_enter(): enters a call that never parks: the goroutine stays on this thread (a preempted one waits here,
- * captive). wefti_enter_park(): enters one that may park: the goroutine may be on another thread when it returns.
- * wefti_enter_goroutine(what): as wefti_enter, but ends the program with "what needs a goroutine" on another thread.
+ * wefti_enter(): enters a call that never parks: the goroutine stays on this thread (a preempted
+ * one waits here, captive). wefti_enter_park(): enters one that may park: the goroutine may be on
+ * another thread when it returns. wefti_enter_goroutine(what): as wefti_enter, but ends the program
+ * with "what needs a goroutine" on another thread.
  */
 struct m *wefti_enter_goroutine(const char *what);
 
@@ -68,17 +70,21 @@ struct m *wefti_enter_goroutine(const char *what);
 
 /* Publishes a wait (PARKING) of the calling goroutine and returns its ticket. */
 uint64_t wefti_wait_begin(struct m *mp, struct g *gp, enum wefti_reason reason, bool cancellable);
-/* Takes back a published wait: true if nobody had claimed it. False: somebody is about to ready it; call wefti_wait. */
+/* Takes back a published wait: true if nobody had claimed it. False: somebody is about to ready it;
+ * call wefti_wait. */
 bool wefti_wait_retract(struct m *mp, struct g *gp);
 /* Parks until readied; returns the M it is on now. gp->wake says how it ended. */
 struct m *wefti_wait(struct m *mp, struct g *gp);
-/* Wins a wait, or doesn't. The winner sets wake (and the sudog's words) and then calls wefti_ready. */
+/* Wins a wait, or doesn't. The winner sets wake (and the sudog's words) and then calls wefti_ready.
+ */
 bool wefti_claim(struct m *mp, struct g *gp, uint64_t ticket);
-/* Makes a claimed goroutine runnable (runnext of this P) and wakes an M for it if that's worth it. */
+/* Makes a claimed goroutine runnable (runnext of this P) and wakes an M for it if that's worth it.
+ */
 void wefti_ready(struct m *mp, struct g *gp);
 /* The same at the tail of the queue: for the many (close, broadcast, timers). */
 void wefti_ready_tail(struct m *mp, struct g *gp);
-/* Parks for ever: NULL channels, selects without cases. Ends only by cancellation when cancellable. */
+/* Parks for ever: NULL channels, selects without cases. Ends only by cancellation when cancellable.
+ */
 struct m *wefti_wait_forever(struct m *mp, enum wefti_reason reason, bool cancellable);
 /* True when the calling goroutine's context has ended. */
 static inline int wefti_ambient_err(struct g *gp) {
@@ -88,20 +94,23 @@ static inline int wefti_ambient_err(struct g *gp) {
 /* ---- yield, new goroutines, the end of one ---- */
 
 struct m *wefti_yield(struct m *mp);
-/* Makes a runnable goroutine with six argument words; 0, or ENOMEM. `done` runs at its end, on its stack, with a P. */
-int wefti_newproc(struct m *mp, const struct weft_attr *attr, const struct weft_impl_site *site, void (*fn)(void),
-                  const uint64_t words[6], void (*done)(struct m *, struct g *, int), void *done_arg);
+/* Makes a runnable goroutine with six argument words; 0, or ENOMEM. `done` runs at its end, on its
+ * stack, with a P. */
+int wefti_newproc(struct m *mp, const struct weft_attr *attr, const struct weft_impl_site *site,
+                  void (*fn)(void), const uint64_t words[6],
+                  void (*done)(struct m *, struct g *, int), void *done_arg);
 
 /* ---- contexts' hold on goroutines (sched/ambient.c) ---- */
 
 void wefti_ambient_ref(struct wefti_ambient *a);
 void wefti_ambient_unref(struct m *mp, struct wefti_ambient *a);
-/* gp runs under `a` from now on (NULL: background); takes over one reference to a, gives up that to the one before. */
+/* gp runs under `a` from now on (NULL: background); takes over one reference to a, gives up that to
+ * the one before. */
 void wefti_ambient_set(struct m *mp, struct g *gp, struct wefti_ambient *a);
 /*
- * Ends `a` with err (once: false if it had ended) … and claims the cancellable waits of its members. Two steps,
- * because done channels close and the flags of a whole subtree are set between them (cancel order: flags, done
- * channels, then waiters).
+ * Ends `a` with err (once: false if it had ended) … and claims the cancellable waits of its
+ * members. Two steps, because done channels close and the flags of a whole subtree are set between
+ * them (cancel order: flags, done channels, then waiters).
  */
 bool wefti_ambient_mark(struct m *mp, struct wefti_ambient *a, int err);
 void wefti_ambient_wake(struct m *mp, struct wefti_ambient *a);
@@ -109,12 +118,14 @@ void wefti_ambient_wake(struct m *mp, struct wefti_ambient *a);
 /* ---- timers: armed on the caller's P ---- */
 
 void wefti_timer_arm(struct m *mp, struct wefti_timer *t, int64_t when, int64_t period);
-/* True if it was armed and will not fire. False: it fired (or is firing on another M: then fire has been called), or was not armed. */
+/* True if it was armed and will not fire. False: it fired (or is firing on another M: then fire has
+ * been called), or was not armed. */
 bool wefti_timer_disarm(struct m *mp, struct wefti_timer *t);
 /* disarm and arm as one step; what disarm would have said. */
 bool wefti_timer_rearm(struct m *mp, struct wefti_timer *t, int64_t when, int64_t period);
 
-/* A timer `fire` that ends the wait whose ticket is t->seq of goroutine t->arg with WEFTI_WAKE_TIMEOUT. */
+/* A timer `fire` that ends the wait whose ticket is t->seq of goroutine t->arg with
+ * WEFTI_WAKE_TIMEOUT. */
 bool wefti_timer_wakes(struct m *mp, struct wefti_timer *t, int64_t now);
 
 /* Coarse monotonic nanoseconds without a system call; precise ones. */

@@ -13,11 +13,12 @@
  *   newproc.c   the birth and the end of a goroutine
  *   init.c      runs: their start and end
  *
- * Idle states and wake-ups. Submitting work is: put it on a queue, full fence, look at idle Ps and spinning Ms, wake one
- * if there is an idle P and no spinner. Going idle is: stop spinning (or give up the P), full fence, look at all queues
- * again. So one of the two sees the other (StoreLoad on both sides), and no work is left with an idle P. A goroutine in
- * `next` alone is not worth waking an M for: it runs when its waker parks; should the waker compute on instead, sysmon
- * sees that and wakes one.
+ * Idle states and wake-ups. Submitting work is: put it on a queue, full fence, look at idle Ps and
+ * spinning Ms, wake one if there is an idle P and no spinner. Going idle is: stop spinning (or give
+ * up the P), full fence, look at all queues again. So one of the two sees the other (StoreLoad on
+ * both sides), and no work is left with an idle P. A goroutine in `next` alone is not worth waking
+ * an M for: it runs when its waker parks; should the waker compute on instead, sysmon sees that and
+ * wakes one.
  */
 #ifndef WEFTI_SCHED_STATE_H
 #define WEFTI_SCHED_STATE_H
@@ -27,10 +28,10 @@
 #include "sched.h"
 
 enum wefti_phase {
-    WEFTI_OFF,     /* no runtime: calls that need none work by the outside M */
-    WEFTI_UP,      /* running */
-    WEFTI_ENDING,  /* main has returned: Ms stop at their next call */
-    WEFTI_FORKED,  /* a fork's child */
+    WEFTI_OFF,    /* no runtime: calls that need none work by the outside M */
+    WEFTI_UP,     /* running */
+    WEFTI_ENDING, /* main has returned: Ms stop at their next call */
+    WEFTI_FORKED, /* a fork's child */
 };
 
 struct wefti_sched {
@@ -40,9 +41,9 @@ struct wefti_sched {
     uint32_t background;    /* weft_start, not weft_run */
     uint32_t seeded;        /* GODEBUG=schedseed */
     uint32_t nprocs;        /* GOMAXPROCS; changed with the world stopped */
-    int64_t now;            /* a moment in the last milliseconds: sysmon and waking Ms keep it (atomic) */
-    uint32_t nallp;         /* Ps ever made */
-    struct p **allp;        /* room for WEFTI_MAXPROCS; never moves */
+    int64_t now;     /* a moment in the last milliseconds: sysmon and waking Ms keep it (atomic) */
+    uint32_t nallp;  /* Ps ever made */
+    struct p **allp; /* room for WEFTI_MAXPROCS; never moves */
 
     struct wefti_glist global; /* the global queue; lock (n is atomic) */
     struct p *pidle;           /* lock */
@@ -50,7 +51,8 @@ struct wefti_sched {
     struct m *midle;           /* lock */
     uint32_t nmidle;           /* lock (atomic) */
     uint32_t nmspinning;       /* atomic */
-    uint32_t needspinning;     /* an M that found work for no idle P asks the next idle one to spin (atomic) */
+    uint32_t needspinning;     /* an M that found work for no idle P asks the next idle one to spin
+                                  (atomic) */
     struct m *allm;            /* every M of this run, newest first; lock */
     struct m *foreign;         /* Ms of the program's threads, by alllink; lock */
     uint32_t nm;               /* Ms with a thread of weft's or weft_run's; lock (atomic) */
@@ -62,22 +64,22 @@ struct wefti_sched {
     uint32_t max_threads;      /* atomic */
     uint32_t warned_threads;   /* lock */
 
-    struct m *freem;           /* records of ended Ms; lock */
-    struct m *zombies;         /* ended threads to be joined, by idlelink; lock */
-    struct m *spawn;           /* records that wait for their thread, by idlelink; lock */
-    uint32_t spawn_seq;        /* futex: the spawner sleeps on it */
+    struct m *freem;    /* records of ended Ms; lock */
+    struct m *zombies;  /* ended threads to be joined, by idlelink; lock */
+    struct m *spawn;    /* records that wait for their thread, by idlelink; lock */
+    uint32_t spawn_seq; /* futex: the spawner sleeps on it */
 
-    uint32_t timekeeper;       /* an M sleeps until the earliest timer (atomic) */
-    uint32_t keeper_wake;      /* futex: it sleeps on it */
-    int64_t until;             /* when it wakes; 0 none (atomic) */
+    uint32_t timekeeper;  /* an M sleeps until the earliest timer (atomic) */
+    uint32_t keeper_wake; /* futex: it sleeps on it */
+    int64_t until;        /* when it wakes; 0 none (atomic) */
 
-    uint32_t stopwait;         /* Ps that have not stopped yet; lock */
-    uint32_t stopnote;         /* futex: 1 when stopwait is 0 */
-    uint32_t worldlock;        /* futex: one stopper of the world at a time */
-    bool default_procs;        /* GOMAXPROCS was not set by anybody */
+    uint32_t stopwait;  /* Ps that have not stopped yet; lock */
+    uint32_t stopnote;  /* futex: 1 when stopwait is 0 */
+    uint32_t worldlock; /* futex: one stopper of the world at a time */
+    bool default_procs; /* GOMAXPROCS was not set by anybody */
 
-    uint32_t monsleep;         /* sysmon sleeps for long; lock */
-    uint32_t monwake;          /* futex: it sleeps on it */
+    uint32_t monsleep; /* sysmon sleeps for long; lock */
+    uint32_t monwake;  /* futex: it sleeps on it */
     uint32_t monend;
 
     uint32_t main_goexit;      /* main left by weft_goexit */
@@ -110,7 +112,7 @@ static inline struct wefti_rand *wefti_oracle(struct m *mp) {
 /* ---- proc.c ---- */
 void wefti_schedule(struct m *mp); /* on g0; returns when this M shall end */
 void wefti_runq_add(struct m *mp, struct g *gp);
-void wefti_global_put(struct g *gp);                                      /* takes the lock */
+void wefti_global_put(struct g *gp); /* takes the lock */
 void wefti_save_thread(struct m *mp, struct g *gp);
 void wefti_load_thread(struct m *mp, struct g *gp);
 struct m *wefti_switch_away(struct m *mp, struct g *gp, enum wefti_post post);
@@ -125,44 +127,52 @@ struct g *wefti_find_runnable(struct m *mp, bool *inherit); /* NULL: this M shal
 void wefti_wakep(struct m *mp);
 void wefti_flush_yielded(struct p *pp); /* with the lock */
 bool wefti_timers_left(void);           /* any armed */
-void wefti_check_deadlock(uint32_t awake); /* with the lock; how many Ms may be awake: 1, the caller, or 0 */
+void wefti_check_deadlock(
+    uint32_t awake); /* with the lock; how many Ms may be awake: 1, the caller, or 0 */
 void wefti_run_timers(struct m *mp, struct p *pp);
 void wefti_timer_earlier(struct m *mp, int64_t when);
 bool wefti_oldest_timer_due(int64_t now);
 
 /* ---- mthread.c ---- */
-struct p *wefti_pidle_get(void);         /* with the lock */
-void wefti_pidle_put(struct p *pp);      /* with the lock; its queues are empty */
+struct p *wefti_pidle_get(void);    /* with the lock */
+void wefti_pidle_put(struct p *pp); /* with the lock; its queues are empty */
 void wefti_acquire_p(struct m *mp, struct p *pp);
 struct p *wefti_release_p(struct m *mp);
-void wefti_start_m(struct p *pp, bool spinning); /* some M runs pp (NULL: an idle one if there is) */
-void wefti_hand_off(struct m *mp, struct p *pp); /* pp lost its M: start one if there is work, else idle */
-bool wefti_stop_m(struct m *mp);         /* sleeps until given a P; false: the run is over */
+void wefti_start_m(struct p *pp,
+                   bool spinning); /* some M runs pp (NULL: an idle one if there is) */
+void wefti_hand_off(struct m *mp,
+                    struct p *pp); /* pp lost its M: start one if there is work, else idle */
+bool wefti_stop_m(struct m *mp);   /* sleeps until given a P; false: the run is over */
 void wefti_grant(struct m *mp, struct p *pp); /* hands pp to a sleeping M and wakes it */
 struct p *wefti_sleep_for_p(struct m *mp);    /* the other side; NULL: the run is over */
-struct m *wefti_new_m(void);             /* a record, counted in nothing yet; with the lock */
-void wefti_thread_begin(struct m *mp);   /* on the new thread: TLS, errno, exception globals */
+struct m *wefti_new_m(void);                  /* a record, counted in nothing yet; with the lock */
+void wefti_thread_begin(struct m *mp);        /* on the new thread: TLS, errno, exception globals */
 void wefti_thread_end(struct m *mp);
-void wefti_release_m(struct m *mp);      /* the record of an ended M; with the lock */
+void wefti_release_m(struct m *mp); /* the record of an ended M; with the lock */
 void *wefti_spawner_main(void *arg);
-void wefti_stop_world_p(struct p *pp);   /* counts pp as stopped; with the lock */
+void wefti_stop_world_p(struct p *pp); /* counts pp as stopped; with the lock */
 
 /* ---- bound.c ---- */
 struct m *wefti_wait_bound(struct m *mp, struct g *gp);
-struct m *wefti_requeue_bound(struct m *mp, struct g *gp); /* gives the P up, waits for one at the global tail */
-bool wefti_need_p(struct m *mp, struct g *gp);             /* without one: an idle P, or waits as above; false: over */
-struct m *wefti_captive(struct m *mp, struct g *gp);       /* requeue_bound for a goroutine that is not bound */
+struct m *wefti_requeue_bound(struct m *mp,
+                              struct g *gp); /* gives the P up, waits for one at the global tail */
+bool wefti_need_p(struct m *mp,
+                  struct g *gp); /* without one: an idle P, or waits as above; false: over */
+struct m *wefti_captive(struct m *mp,
+                        struct g *gp); /* requeue_bound for a goroutine that is not bound */
 struct m *wefti_foreign_over(struct m *mp);
-struct m *wefti_foreign_wait_over(struct m *mp, struct g *gp); /* enter.c: the run ended under a foreign thread */
+struct m *wefti_foreign_wait_over(struct m *mp,
+                                  struct g *gp); /* enter.c: the run ended under a foreign thread */
 
 /* ---- enter.c ---- */
 void wefti_fork_setup(void);
 void wefti_close_outside(void); /* the phase becomes UP, with no call outside under way */
-__attribute__((noreturn)) void wefti_abandon(struct m *mp); /* the run is over: this M leaves its goroutine for good */
+__attribute__((noreturn)) void
+wefti_abandon(struct m *mp); /* the run is over: this M leaves its goroutine for good */
 
 /* ---- newproc.c ---- */
-struct g *wefti_new_g(struct m *mp, const struct weft_attr *attr, const struct weft_impl_site *site, void (*fn)(void),
-                      const uint64_t words[6]);
+struct g *wefti_new_g(struct m *mp, const struct weft_attr *attr, const struct weft_impl_site *site,
+                      void (*fn)(void), const uint64_t words[6]);
 void wefti_free_g(struct m *mp, struct g *gp);
 int wefti_live_goroutines(void);
 void wefti_discard_g(struct m *mp, struct g *gp); /* at the end of a run: whatever it was doing */
@@ -171,7 +181,8 @@ void wefti_discard_g(struct m *mp, struct g *gp); /* at the end of a run: whatev
 void wefti_leave_bracket(struct m *mp);
 
 /* ---- world.c ---- */
-struct m *wefti_stop_world(struct m *mp); /* the M afterwards: the outside one when the run is over, nothing stopped */
+struct m *wefti_stop_world(
+    struct m *mp); /* the M afterwards: the outside one when the run is over, nothing stopped */
 void wefti_start_world(struct m *mp);
 void wefti_resize(struct m *mp, uint32_t n);
 uint32_t wefti_default_procs(void);
@@ -182,7 +193,8 @@ void wefti_sysmon_kick(void);        /* with the lock */
 void wefti_sysmon_kick_locked(void); /* takes it */
 
 /* ---- init.c ---- */
-__attribute__((noreturn)) void wefti_end_run(struct m *mp, int status); /* main has returned: on its stack */
+__attribute__((noreturn)) void wefti_end_run(struct m *mp,
+                                             int status); /* main has returned: on its stack */
 
 /* ---- fault.c ---- */
 __attribute__((noreturn)) void wefti_report_overflow(const struct g *gp);

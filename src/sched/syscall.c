@@ -2,16 +2,18 @@
 /*
  * Brackets: weft_block_enter and weft_block_exit around code that may block in the kernel.
  *
- * Entering leaves the P behind in state SYSCALL, with nobody's claim on it: whoever changes that state by
- * compare-and-swap owns the P. sysmon takes it for others after a tick; a stop of the world takes it at once; the M
- * takes it back at the end of the bracket if it is still there. In that last case a bracket costs two compare-and-swaps
- * and no lock. An M that finds its P gone takes an idle one or sends its goroutine to the global queue and sleeps.
+ * Entering leaves the P behind in state SYSCALL, with nobody's claim on it: whoever changes that
+ * state by compare-and-swap owns the P. sysmon takes it for others after a tick; a stop of the
+ * world takes it at once; the M takes it back at the end of the bracket if it is still there. In
+ * that last case a bracket costs two compare-and-swaps and no lock. An M that finds its P gone
+ * takes an idle one or sends its goroutine to the global queue and sleeps.
  *
- * The release of SYSCALL pairs with the takers' swap: what the goroutine did before is seen by those who run on the P
- * next. A P in SYSCALL may have work in its queue; thieves may take that as from any P.
+ * The release of SYSCALL pairs with the takers' swap: what the goroutine did before is seen by
+ * those who run on the P next. A P in SYSCALL may have work in its queue; thieves may take that as
+ * from any P.
  *
- * A weft call inside the bracket takes a P for its duration, as a foreign thread's call does (enter.c); the goroutine
- * can't move to another thread meanwhile, for the bracket is its thread's.
+ * A weft call inside the bracket takes a P for its duration, as a foreign thread's call does
+ * (enter.c); the goroutine can't move to another thread meanwhile, for the bracket is its thread's.
  */
 #include <weft/go.h>
 
@@ -20,7 +22,8 @@
 void weft_block_enter(void) {
     struct m *mp = wefti_enter();
     mp->depth++;
-    if (mp->giveback || mp->depth > 1) { /* a foreign thread has no P between calls; nor has an outer bracket */
+    if (mp->giveback ||
+        mp->depth > 1) { /* a foreign thread has no P between calls; nor has an outer bracket */
         wefti_leave(mp);
         return;
     }
@@ -31,7 +34,8 @@ void weft_block_enter(void) {
     mp->curg->since = wefti_coarse();
     store_relaxed(&mp->attn.is.bracket, 1);
     mp->p = NULL;
-    store_seqcst(&pp->status, WEFTI_P_SYSCALL); /* pairs with the swaps of sysmon, weft_block_exit, stop_world */
+    store_seqcst(&pp->status,
+                 WEFTI_P_SYSCALL); /* pairs with the swaps of sysmon, weft_block_exit, stop_world */
     if (unlikely(load_seqcst(&S.stopping))) {
         uint32_t syscall = WEFTI_P_SYSCALL;
         wefti_lock(&S.lock);
@@ -44,7 +48,8 @@ void weft_block_enter(void) {
     store_release(&mp->inrt, 0);
 }
 
-/* The P is gone: on with another one, here when the goroutine is bound, else wherever it is picked up. */
+/* The P is gone: on with another one, here when the goroutine is bound, else wherever it is picked
+ * up. */
 static struct m *without_p(struct m *mp) {
     struct g *gp = mp->curg;
     if (unlikely(load_relaxed(&mp->attn.is.ended)))
@@ -72,7 +77,8 @@ void weft_block_exit(void) {
     store_relaxed(&mp->attn.is.bracket, 0);
     struct p *pp = mp->oldp;
     uint32_t syscall = WEFTI_P_SYSCALL;
-    if (likely(!load_acquire(&mp->attn.is.ended) && cas_seqcst(&pp->status, &syscall, WEFTI_P_RUNNING))) { /* with block_enter */
+    if (likely(!load_acquire(&mp->attn.is.ended) &&
+               cas_seqcst(&pp->status, &syscall, WEFTI_P_RUNNING))) { /* with block_enter */
         mp->p = pp;
         store_relaxed(&pp->m, mp);
         store_relaxed(&pp->syscalltick, pp->syscalltick + 1);

@@ -4,16 +4,16 @@
  *
  *   retake   a P left in a bracket for a tick, when there is other work, or for 10 ms in any case
  *   preempt  a goroutine that has run for 10 ms while others wait: its M's attention byte
- *   rescue   a goroutine in front of a P that computes on without getting to it, while another P is idle; a queue that
- *            no thread could be had for; timers that are due with nobody to run them
- *   trace    GODEBUG=schedtrace
+ *   rescue   a goroutine in front of a P that computes on without getting to it, while another P is
+ * idle; a queue that no thread could be had for; timers that are due with nobody to run them trace
+ * GODEBUG=schedtrace
  *
- * It looks every 20 µs; after 50 looks in a row that found nothing to do it doubles the pause up to 10 ms. When all Ps
- * have been idle for some of those it sleeps until a P is taken from the idle list (or a trace line is due): an idle
- * program costs nothing.
+ * It looks every 20 µs; after 50 looks in a row that found nothing to do it doubles the pause up to
+ * 10 ms. When all Ps have been idle for some of those it sleeps until a P is taken from the idle
+ * list (or a trace line is due): an idle program costs nothing.
  *
- * It owns no lock while it reads the Ps: status and ticks are atomic, and what it decides by them it does by
- * compare-and-swap (retake) or as a hint that may come in vain (preempt).
+ * It owns no lock while it reads the Ps: status and ticks are atomic, and what it decides by them
+ * it does by compare-and-swap (retake) or as a hint that may come in vain (preempt).
  */
 #include <errno.h>
 
@@ -40,7 +40,8 @@ void wefti_sysmon_kick_locked(void) {
 
 static bool others_wait(struct p *pp, int64_t now) {
     int64_t first = load_relaxed(&pp->timers->first);
-    return (first != 0 && first <= now) || load_relaxed(&S.global.n) != 0 || !wefti_runq_empty(&pp->runq) || load_relaxed(&pp->yielded.n) != 0;
+    return (first != 0 && first <= now) || load_relaxed(&S.global.n) != 0 ||
+           !wefti_runq_empty(&pp->runq) || load_relaxed(&pp->yielded.n) != 0;
 }
 
 /* The same time slice for 10 ms: one goroutine, however many brackets it went through. */
@@ -67,7 +68,8 @@ static bool retake_bracket(struct m *self, struct p *pp, int64_t now) {
     if (!others && idle_elsewhere && now - pp->mon.syscallwhen < WEFTI_SLICE)
         return false;
     uint32_t syscall = WEFTI_P_SYSCALL;
-    if (!cas_seqcst(&pp->status, &syscall, WEFTI_P_IDLE)) /* pairs with the store in weft_block_enter */
+    if (!cas_seqcst(&pp->status, &syscall,
+                    WEFTI_P_IDLE)) /* pairs with the store in weft_block_enter */
         return false;
     store_relaxed(&pp->m, NULL);
     wefti_hand_off(self, pp);
@@ -103,7 +105,8 @@ static bool look(struct m *self, int64_t now) {
             did |= look_at_running(self, pp, now);
     }
     if (load_relaxed(&S.npidle) != 0 &&
-        (load_relaxed(&S.global.n) != 0 || (!load_relaxed(&S.timekeeper) && wefti_oldest_timer_due(now))))
+        (load_relaxed(&S.global.n) != 0 ||
+         (!load_relaxed(&S.timekeeper) && wefti_oldest_timer_due(now))))
         wefti_wakep(self);
     return did;
 }
@@ -111,7 +114,8 @@ static bool look(struct m *self, int64_t now) {
 /* ---- pausing ---- */
 
 static void pause_until(int64_t when) {
-    if (load_acquire(&S.monwake) == 0 && !load_acquire(&S.monend)) /* pairs with wefti_sysmon_kick */
+    if (load_acquire(&S.monwake) == 0 &&
+        !load_acquire(&S.monend)) /* pairs with wefti_sysmon_kick */
         os_futex_wait(&S.monwake, 0, when);
     store_relaxed(&S.monwake, 0);
 }

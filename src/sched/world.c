@@ -2,13 +2,13 @@
 /*
  * Stopping and starting the world, and the number of Ps.
  *
- * Stopped means: every P is in state STOPPED and belongs to the stopper. Idle Ps and those left in a bracket are taken
- * at once; an M that runs a goroutine gives its P up at its next call into weft (its attention byte says so), or when
- * it looks for work. The last to stop wakes the stopper. `stopping` is set and Ps are counted under sched.lock, so a P
- * is counted exactly once.
+ * Stopped means: every P is in state STOPPED and belongs to the stopper. Idle Ps and those left in
+ * a bracket are taken at once; an M that runs a goroutine gives its P up at its next call into weft
+ * (its attention byte says so), or when it looks for work. The last to stop wakes the stopper.
+ * `stopping` is set and Ps are counted under sched.lock, so a P is counted exactly once.
  *
- * One stopper at a time: `worldlock`. A second one must not wait for it with a P in hand, which the first one waits
- * for: it gives way like any goroutine that is asked to, and tries again.
+ * One stopper at a time: `worldlock`. A second one must not wait for it with a P in hand, which the
+ * first one waits for: it gives way like any goroutine that is asked to, and tries again.
  */
 #include <weft/go.h>
 
@@ -20,7 +20,8 @@
 
 static void preempt_all(void) {
     for (uint32_t i = 0; i < S.nprocs; i++) {
-        struct m *mp = load_relaxed(&S.allp[i]->m); /* records are never freed: a stale one is told in vain */
+        struct m *mp =
+            load_relaxed(&S.allp[i]->m); /* records are never freed: a stale one is told in vain */
         if (mp && load_relaxed(&S.allp[i]->status) == WEFTI_P_RUNNING)
             store_relaxed(&mp->attn.is.preempt, 1);
     }
@@ -34,7 +35,8 @@ static bool run_is_over(struct m *mp) {
     return true;
 }
 
-/* The M afterwards; a foreign thread's call whose run is over gets the outside M or one with nothing stopped. */
+/* The M afterwards; a foreign thread's call whose run is over gets the outside M or one with
+ * nothing stopped. */
 struct m *wefti_stop_world(struct m *mp) {
     uint32_t free = 0;
     while (!cas_acquire(&S.worldlock, &free, 1)) { /* pairs with the release in wefti_start_world */
@@ -46,7 +48,8 @@ struct m *wefti_stop_world(struct m *mp) {
     wefti_lock(&S.lock);
     S.stopwait = S.nprocs + 1;
     store_relaxed(&S.stopnote, 0);
-    store_seqcst(&S.stopping, 1); /* pairs with the look in weft_block_enter after it stored SYSCALL */
+    store_seqcst(&S.stopping,
+                 1); /* pairs with the look in weft_block_enter after it stored SYSCALL */
     wefti_stop_world_p(mp->p);
     for (struct p *pp; (pp = wefti_pidle_get()) != NULL;)
         wefti_stop_world_p(pp);
@@ -155,7 +158,8 @@ void wefti_resize(struct m *mp, uint32_t n) {
     wefti_unlock(&S.lock);
 }
 
-/* CPUs this process may use, lowered by the cgroup quota, which counts for at least two (as Go: a quota is a rate). */
+/* CPUs this process may use, lowered by the cgroup quota, which counts for at least two (as Go: a
+ * quota is a rate). */
 uint32_t wefti_default_procs(void) {
     int cpus = os_cpus(), quota = os_cpu_quota();
     if (quota > 0 && quota < 2)

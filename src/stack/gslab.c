@@ -73,7 +73,8 @@ struct g *wefti_g_take(struct p *pp) {
 void wefti_g_give(struct p *pp, struct g *gp) {
     push(&pp->gfree, gp);
     if (unlikely(pp->gfree.n > CACHE)) {
-        struct g *newest = pop(&pp->gfree); /* the goroutine that ends here may still stand on its stack */
+        struct g *newest =
+            pop(&pp->gfree); /* the goroutine that ends here may still stand on its stack */
         wefti_lock(&gs.lock);
         for (uint32_t i = 0; i < BATCH; i++)
             push(&gs.free, pop(&pp->gfree));
@@ -90,8 +91,9 @@ void wefti_g_flush(struct p *pp) {
 }
 
 void wefti_g_foreach(bool (*fn)(struct g *gp, void *arg), void *arg) {
-    for (struct gslab *s = load_acquire(&gs.first); s; s = load_acquire(&s->next)) { /* pairs with add_slab */
-        uint32_t n = load_acquire(&s->carved);                                       /* pairs with carve */
+    for (struct gslab *s = load_acquire(&gs.first); s;
+         s = load_acquire(&s->next)) {         /* pairs with add_slab */
+        uint32_t n = load_acquire(&s->carved); /* pairs with carve */
         for (uint32_t i = 0; i < n; i++)
             if (!fn(&s->g[i], arg))
                 return;

@@ -2,11 +2,13 @@
 /*
  * The stack reserve; stack.h has the layout and the two ways of guarding.
  *
- * One lock (rank WEFTI_RANK_STACK) guards the reserve, the slabs and their bitmaps. A P's cache is the P's own. Slots
- * move between the two in batches of half a cache, so the lock is rare where goroutines come and go.
+ * One lock (rank WEFTI_RANK_STACK) guards the reserve, the slabs and their bitmaps. A P's cache is
+ * the P's own. Slots move between the two in batches of half a cache, so the lock is rare where
+ * goroutines come and go.
  *
- * Invariant: for each class, slots made or still uncut in `ranges` >= promises given. Promises of the default class
- * are taken by a P in batches of PROMISE_BATCH, so that making a goroutine is a decrement.
+ * Invariant: for each class, slots made or still uncut in `ranges` >= promises given. Promises of
+ * the default class are taken by a P in batches of PROMISE_BATCH, so that making a goroutine is a
+ * decrement.
  */
 #include "stack.h"
 
@@ -25,12 +27,12 @@ static struct {
     struct wefti_lock lock;
     bool ready, protect, executable;
     unsigned default_class;
-    char *range, *range_end;                       /* not yet cut into slabs */
+    char *range, *range_end;                         /* not yet cut into slabs */
     struct wefti_slab *partial[WEFTI_STACK_CLASSES]; /* slabs with free slots, guards in place */
     struct wefti_slab *fresh[WEFTI_STACK_CLASSES];   /* slabs that only back promises so far */
-    int64_t slots[WEFTI_STACK_CLASSES];            /* cut or set aside */
+    int64_t slots[WEFTI_STACK_CLASSES];              /* cut or set aside */
     int64_t promised[WEFTI_STACK_CLASSES];
-    long mappings;                                 /* still to be spent on mprotect guards */
+    long mappings; /* still to be spent on mprotect guards */
 } reserve;
 
 static size_t class_bytes(unsigned class) {
@@ -52,7 +54,8 @@ void wefti_stack_init(bool protect) {
     reserve.ready = true;
     reserve.protect = true;
     reserve.mappings = os_max_mappings() / 2;
-#ifndef WEFTI_ASAN /* LeakSanitizer reads whole slabs, and only mappings tell it what it may not read */
+#ifndef WEFTI_ASAN /* LeakSanitizer reads whole slabs, and only mappings tell it what it may not   \
+                      read */
     if (!protect) {
         char *probe = os_reserve(4096, 4096);
         if (probe) {
@@ -122,7 +125,7 @@ static struct wefti_slab *make_slab(unsigned class) {
         wefti_heap_free(NULL, slab, sizeof *slab);
         return NULL;
     }
-    slab->class = (uint8_t)class;
+    slab->class = (uint8_t) class;
     slab->slot_size = class_bytes(class);
     unsigned n = slab_slots(class);
     slab->free = n == 32 ? UINT32_MAX : (1u << n) - 1;
@@ -132,7 +135,8 @@ static struct wefti_slab *make_slab(unsigned class) {
     return slab;
 }
 
-/* Guards a slab when its first slot is bound: a slab that only backs promises costs no system call. */
+/* Guards a slab when its first slot is bound: a slab that only backs promises costs no system call.
+ */
 static bool guard_slab(struct wefti_slab *slab) {
     unsigned n = slab_slots(slab->class);
     if (reserve.executable && !os_make_executable(slab->start, slab_bytes(slab->class)))
@@ -140,7 +144,8 @@ static bool guard_slab(struct wefti_slab *slab) {
     bool each = !reserve.protect || reserve.mappings >= 2 * (long)n;
     for (unsigned i = 0; i < (each ? n : 1); i++) {
         char *lo = slab->start + i * slab->slot_size;
-        if (reserve.protect ? !os_guard_protect(lo, WEFTI_STACK_GUARD) : !os_guard_install(lo, WEFTI_STACK_GUARD))
+        if (reserve.protect ? !os_guard_protect(lo, WEFTI_STACK_GUARD)
+                            : !os_guard_install(lo, WEFTI_STACK_GUARD))
             return false;
         if (reserve.protect)
             reserve.mappings -= 2;
@@ -225,7 +230,8 @@ void wefti_stack_unpromise(struct p *pp, unsigned class) {
 
 static bool refill(struct p *pp) {
     wefti_lock(&reserve.lock);
-    while (pp->nstacks < WEFTI_STACK_CACHE / 2 && take_slot(reserve.default_class, &pp->stacks[pp->nstacks]))
+    while (pp->nstacks < WEFTI_STACK_CACHE / 2 &&
+           take_slot(reserve.default_class, &pp->stacks[pp->nstacks]))
         pp->nstacks++;
     wefti_unlock(&reserve.lock);
     return pp->nstacks > 0;

@@ -9,15 +9,17 @@
  *        lo                 lo + GUARD                                   lo + size
  *        | guard: no access |  usable, grows down  <----------------------- sp   |
  *
- * A goroutine gets its slot at its first run, not when it is made: a million unstarted goroutines need none, and those
- * that run to completion share a hot one. What wefti_stack_promise counts is that a slot can be had then: the reserve
- * holds at least as many slots of each class as goroutines were promised one.
+ * A goroutine gets its slot at its first run, not when it is made: a million unstarted goroutines
+ * need none, and those that run to completion share a hot one. What wefti_stack_promise counts is
+ * that a slot can be had then: the reserve holds at least as many slots of each class as goroutines
+ * were promised one.
  *
  * Guards, two ways, chosen once per process:
  *   install  madvise(MADV_GUARD_INSTALL): no mapping is split (Linux 6.13 and later)
- *   protect  mprotect(PROT_NONE): two mappings a slot, of which the kernel allows some 65,000. Slabs made when half of
- *            those are used have one guard, below their lowest slot; their goroutines' stack pointers are checked
- *            whenever they switch away (wefti_stack_check), so an overflow is found late there, and said so.
+ *   protect  mprotect(PROT_NONE): two mappings a slot, of which the kernel allows some 65,000.
+ * Slabs made when half of those are used have one guard, below their lowest slot; their goroutines'
+ * stack pointers are checked whenever they switch away (wefti_stack_check), so an overflow is found
+ * late there, and said so.
  *
  * Free slots are last in, first out: per P for the default class, then in the slabs' bitmaps.
  */
@@ -33,30 +35,34 @@
 struct wefti_slab {
     char *start;
     size_t slot_size;
-    uint32_t free;     /* bitmap of free slots; stack lock */
+    uint32_t free; /* bitmap of free slots; stack lock */
     uint8_t class;
-    uint8_t guarded;   /* each slot has a guard */
-    uint8_t listed;    /* on the class's list of slabs with free slots; stack lock */
+    uint8_t guarded;         /* each slot has a guard */
+    uint8_t listed;          /* on the class's list of slabs with free slots; stack lock */
     struct wefti_slab *next; /* that list */
 };
 
 /* Before the first use in a process; `protect` takes the second way of guarding. */
 void wefti_stack_init(bool protect);
-/* The class of a stack of at least `size` bytes (0: the default, WEFT_STACK or 64 KB); -1 when over 1 GB. */
+/* The class of a stack of at least `size` bytes (0: the default, WEFT_STACK or 64 KB); -1 when over
+ * 1 GB. */
 int wefti_stack_class(size_t size);
 void wefti_stack_set_default(size_t size);
 
-/* Makes sure that one more stack of the class can be had later; false when there is no address space for it. */
+/* Makes sure that one more stack of the class can be had later; false when there is no address
+ * space for it. */
 bool wefti_stack_promise(struct p *pp, unsigned class);
 void wefti_stack_unpromise(struct p *pp, unsigned class);
 
-/* Binds a promised stack. False when the system refuses (guard or mapping limits): try again later. */
+/* Binds a promised stack. False when the system refuses (guard or mapping limits): try again later.
+ */
 bool wefti_stack_bind(struct p *pp, struct g *gp);
 void wefti_stack_unbind(struct p *pp, struct g *gp);
 /* A P goes: its cached stacks and promises return to the reserve. */
 void wefti_stack_flush(struct p *pp);
 
-/* Its stack goes to the P's own list, where nobody else takes it: it may be unbound by who still stands on it. */
+/* Its stack goes to the P's own list, where nobody else takes it: it may be unbound by who still
+ * stands on it. */
 bool wefti_stack_stays_local(const struct g *gp);
 
 static inline size_t wefti_stack_size(const struct g *gp) {
@@ -67,7 +73,8 @@ static inline char *wefti_stack_top(const struct g *gp) {
 }
 /* A goroutine of an unguarded slab whose stack pointer is below its usable range has overflowed. */
 static inline bool wefti_stack_overflowed(const struct g *gp, const void *sp) {
-    return unlikely(!gp->stack.slab->guarded) && (const char *)sp < gp->stack.lo + WEFTI_STACK_GUARD;
+    return unlikely(!gp->stack.slab->guarded) &&
+           (const char *)sp < gp->stack.lo + WEFTI_STACK_GUARD;
 }
 /* True when a fault at `address` is a goroutine's overflow into its guard. */
 static inline bool wefti_stack_in_guard(const struct g *gp, const void *address) {

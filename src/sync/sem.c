@@ -103,7 +103,8 @@ bool weft_sem_acquire(weft_sem *s, uint64_t n) {
         mp = wefti_wait(mp, gp);
         if (gp->wake != WEFTI_WAKE_OK) {
             leave_queue(mp, s, sg);
-            return fail(mp, wefti_ambient_err(gp) ? wefti_ambient_err(gp) : ECANCELED); /* or the run ended */
+            return fail(mp, wefti_ambient_err(gp) ? wefti_ambient_err(gp)
+                                                  : ECANCELED); /* or the run ended */
         }
     }
     wefti_leave(mp);

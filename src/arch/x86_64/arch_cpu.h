@@ -8,8 +8,8 @@ static inline void arch_pause(void) {
 }
 
 /*
- * This thread's M. Volatile, so that no compiler remembers the value, or the address of the thread's block, across a
- * call in which the goroutine may have moved to another thread.
+ * This thread's M. Volatile, so that no compiler remembers the value, or the address of the
+ * thread's block, across a call in which the goroutine may have moved to another thread.
  */
 static inline struct m *arch_getm(void) {
     struct m *mp;

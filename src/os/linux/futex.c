@@ -10,7 +10,8 @@
 
 #include "../os.h"
 
-/* The kernel takes an absolute monotonic time with FUTEX_WAIT_BITSET: no clock is read to make it relative. */
+/* The kernel takes an absolute monotonic time with FUTEX_WAIT_BITSET: no clock is read to make it
+ * relative. */
 void os_futex_wait(uint32_t *word, uint32_t value, int64_t deadline) {
     int saved = errno;
     struct timespec ts, *tsp = NULL;

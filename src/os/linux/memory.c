@@ -27,7 +27,8 @@ void *os_reserve(size_t size, size_t align) {
         return NULL;
     int saved = errno;
     size_t padded = align > 4096 ? size + align : size;
-    char *start = mmap(NULL, padded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *start = mmap(NULL, padded, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     errno = saved;
     if (start == MAP_FAILED)
         return NULL;

@@ -72,7 +72,8 @@ void os_thread_stack(void **lo, void **hi) {
     *hi = (char *)*lo + size;
 }
 
-/* The task directory has a link for each thread besides its own two: no directory needs to be read. */
+/* The task directory has a link for each thread besides its own two: no directory needs to be read.
+ */
 int os_thread_count(void) {
     struct stat st;
     int saved = errno;
