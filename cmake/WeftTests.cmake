@@ -19,7 +19,8 @@ endif()
 set(weft_test_env
     "ASAN_OPTIONS=detect_stack_use_after_return=0:allocator_may_return_null=1"
     "UBSAN_OPTIONS=print_stacktrace=1"
-    "TSAN_OPTIONS=second_deadlock_stack=1:history_size=4")
+    # TSan sleeps a second at each exit otherwise; the suite has hundreds of them
+    "TSAN_OPTIONS=history_size=4:atexit_sleep_ms=0")
 
 # weft_add_tests(kind source): the program and its tests. Returns the target's name in weft_program.
 function(weft_add_tests kind source)

@@ -22,7 +22,7 @@ WEFT_API void *weft_impl_chan_make(size_t elem_size, size_t capacity);
 WEFT_API void *weft_impl_chan_ref(void *chan);
 WEFT_API void weft_impl_chan_unref(void *chan);
 WEFT_API bool weft_impl_send(void *chan, const void *value);
-WEFT_API bool weft_impl_recv(void *chan, void *into);
+WEFT_API bool weft_impl_recv(void *chan, void *into, size_t elem_size);
 WEFT_API bool weft_impl_try_send(void *chan, const void *value);
 WEFT_API bool weft_impl_try_recv(void *chan, void *into);
 WEFT_API void weft_impl_chan_close(void *chan);
@@ -222,10 +222,11 @@ template <class T> bool weft_send(weft_channel<T> c, const weft_impl_same_t<T> &
  * bool weft_recv(weft_chan(T) c, T *into);
  */
 #ifndef __cplusplus
-#define weft_recv(c, into) weft_impl_recv((void *)(c), WEFT_IMPL_INTO(c, into))
+#define weft_recv(c, into)                                                                         \
+    weft_impl_recv((void *)(c), WEFT_IMPL_INTO(c, into), sizeof(WEFT_IMPL_ELEM(c)))
 #else
 template <class T> bool weft_recv(weft_channel<T> c, weft_impl_same_t<T> *into) {
-    return weft_impl_recv(c.weft_impl_core(), const_cast<std::remove_cv_t<T> *>(into));
+    return weft_impl_recv(c.weft_impl_core(), const_cast<std::remove_cv_t<T> *>(into), sizeof(T));
 }
 #endif
 

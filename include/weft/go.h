@@ -101,8 +101,9 @@ struct weft_attr {
  * In C each parameter must be a pointer or an integer of int's size or more (8 bytes at most). An
  * argument that is floating or a struct, or a return type over 16 bytes, is a compile-time error
  * that says "pass a pointer". What C can't detect is a parameter of type double, float, bool, char
- * or short that is given an int: declare such parameters as int, or pass a pointer. A literal with
- * commas among the arguments needs parentheses: weft_go(f, (&(struct pt){1, 2})).
+ * or short that is given an int: declare such parameters as int, or pass a pointer. On RISC-V an
+ * unsigned int that a parameter of 8 bytes is to hold needs a cast to the parameter's type. A
+ * literal with commas among the arguments needs parentheses: weft_go(f, (&(struct pt){1, 2})).
  *
  * In C++ fn is anything callable, lambdas with captures among them, and the arguments are any
  * number of anything movable; they are copied or moved to the heap, as std::thread does (std::ref
@@ -410,6 +411,7 @@ struct weft_impl_site {
     const char *func; /* the text of fn, "square" */
     int line;
     unsigned char nargs; /* words that are in use */
+    const char *caller;  /* the function that the place is in; NULL: the runtime, for func */
 };
 
 WEFT_API int weft_impl_go(const struct weft_impl_site *site, void (*fn)(void), uint64_t a0,
@@ -451,32 +453,34 @@ WEFT_IMPL_INLINE int weft_impl_go_words(const struct weft_impl_site *site, void 
 #define WEFT_IMPL_GO_1(e, X, v, name, kind, fn, a)                                                 \
     e(X(v) WEFT_IMPL_SITE(fn, 1,                                                                   \
                           WEFT_IMPL_RETURN_##kind(name, (fn)(a)) WEFT_IMPL_IS_WORD(name, a)),      \
-      WEFT_IMPL_FN_##kind(fn), (const uint64_t[6]){(uint64_t)(a)})
+      WEFT_IMPL_FN_##kind(fn), (const uint64_t[6]){WEFT_IMPL_WORD(a)})
 #define WEFT_IMPL_GO_2(e, X, v, name, kind, fn, a, b)                                              \
     e(X(v) WEFT_IMPL_SITE(fn, 2,                                                                   \
                           WEFT_IMPL_RETURN_##kind(name, (fn)(a, b)) WEFT_IMPL_IS_WORD(name, a)     \
                               WEFT_IMPL_IS_WORD(name, b)),                                         \
-      WEFT_IMPL_FN_##kind(fn), (const uint64_t[6]){(uint64_t)(a), (uint64_t)(b)})
+      WEFT_IMPL_FN_##kind(fn), (const uint64_t[6]){WEFT_IMPL_WORD(a), WEFT_IMPL_WORD(b)})
 #define WEFT_IMPL_GO_3(e, X, v, name, kind, fn, a, b, c)                                           \
     e(X(v) WEFT_IMPL_SITE(fn, 3,                                                                   \
                           WEFT_IMPL_RETURN_##kind(name, (fn)(a, b, c)) WEFT_IMPL_IS_WORD(name, a)  \
                               WEFT_IMPL_IS_WORD(name, b) WEFT_IMPL_IS_WORD(name, c)),              \
-      WEFT_IMPL_FN_##kind(fn), (const uint64_t[6]){(uint64_t)(a), (uint64_t)(b), (uint64_t)(c)})
+      WEFT_IMPL_FN_##kind(fn),                                                                     \
+      (const uint64_t[6]){WEFT_IMPL_WORD(a), WEFT_IMPL_WORD(b), WEFT_IMPL_WORD(c)})
 #define WEFT_IMPL_GO_4(e, X, v, name, kind, fn, a, b, c, d)                                        \
     e(X(v) WEFT_IMPL_SITE(fn, 4,                                                                   \
                           WEFT_IMPL_RETURN_##kind(name, (fn)(a, b, c, d))                          \
                               WEFT_IMPL_IS_WORD(name, a) WEFT_IMPL_IS_WORD(name, b)                \
                                   WEFT_IMPL_IS_WORD(name, c) WEFT_IMPL_IS_WORD(name, d)),          \
       WEFT_IMPL_FN_##kind(fn),                                                                     \
-      (const uint64_t[6]){(uint64_t)(a), (uint64_t)(b), (uint64_t)(c), (uint64_t)(d)})
+      (const uint64_t[6]){WEFT_IMPL_WORD(a), WEFT_IMPL_WORD(b), WEFT_IMPL_WORD(c),                 \
+                          WEFT_IMPL_WORD(d)})
 #define WEFT_IMPL_GO_5(e, X, v, name, kind, fn, a, b, c, d, f)                                     \
     e(X(v) WEFT_IMPL_SITE(fn, 5,                                                                   \
                           WEFT_IMPL_RETURN_##kind(name, (fn)(a, b, c, d, f)) WEFT_IMPL_IS_WORD(    \
                               name, a) WEFT_IMPL_IS_WORD(name, b) WEFT_IMPL_IS_WORD(name, c)       \
                               WEFT_IMPL_IS_WORD(name, d) WEFT_IMPL_IS_WORD(name, f)),              \
       WEFT_IMPL_FN_##kind(fn),                                                                     \
-      (const uint64_t[6]){(uint64_t)(a), (uint64_t)(b), (uint64_t)(c), (uint64_t)(d),              \
-                          (uint64_t)(f)})
+      (const uint64_t[6]){WEFT_IMPL_WORD(a), WEFT_IMPL_WORD(b), WEFT_IMPL_WORD(c),                 \
+                          WEFT_IMPL_WORD(d), WEFT_IMPL_WORD(f)})
 #define WEFT_IMPL_GO_6(e, X, v, name, kind, fn, a, b, c, d, f, g)                                  \
     e(X(v) WEFT_IMPL_SITE(fn, 6,                                                                   \
                           WEFT_IMPL_RETURN_##kind(name, (fn)(a, b, c, d, f, g))                    \
@@ -484,8 +488,8 @@ WEFT_IMPL_INLINE int weft_impl_go_words(const struct weft_impl_site *site, void 
                                   WEFT_IMPL_IS_WORD(name, c) WEFT_IMPL_IS_WORD(name, d)            \
                                       WEFT_IMPL_IS_WORD(name, f) WEFT_IMPL_IS_WORD(name, g)),      \
       WEFT_IMPL_FN_##kind(fn),                                                                     \
-      (const uint64_t[6]){(uint64_t)(a), (uint64_t)(b), (uint64_t)(c), (uint64_t)(d),              \
-                          (uint64_t)(f), (uint64_t)(g)})
+      (const uint64_t[6]){WEFT_IMPL_WORD(a), WEFT_IMPL_WORD(b), WEFT_IMPL_WORD(c),                 \
+                          WEFT_IMPL_WORD(d), WEFT_IMPL_WORD(f), WEFT_IMPL_WORD(g)})
 #define WEFT_IMPL_GO_M(e, X, v, name, kind, ...)                                                   \
     (__extension__({                                                                               \
         _Static_assert(0, name ": more than 6 arguments: pass a pointer to a struct");             \
@@ -494,12 +498,22 @@ WEFT_IMPL_INLINE int weft_impl_go_words(const struct weft_impl_site *site, void 
 
 #define WEFT_IMPL_SITE(fn, n, checks)                                                              \
     __extension__({                                                                                \
-        checks static const struct weft_impl_site weft_impl_here = {__FILE__, #fn, __LINE__, n};   \
+        checks static const struct weft_impl_site weft_impl_here = {__FILE__, #fn, __LINE__, n,    \
+                                                                    __func__};                     \
         &weft_impl_here;                                                                           \
     })
 
 /* The type of an argument after decay; a bit-field's is allowed. Nothing is evaluated. */
 #define WEFT_IMPL_TYPE(a) __typeof__(((void)0, (a)))
+/* An argument as a register holds it. The ABI of RISC-V wants 4 bytes, unsigned ones too, with
+ * their upper bit in all bits above. */
+#ifdef __riscv
+#define WEFT_IMPL_SPARE(a) (sizeof(WEFT_IMPL_TYPE(a)) == 4 ? 32 : 0)
+#define WEFT_IMPL_WORD(a)                                                                          \
+    ((uint64_t)((int64_t)((uint64_t)(a) << WEFT_IMPL_SPARE(a)) >> WEFT_IMPL_SPARE(a)))
+#else
+#define WEFT_IMPL_WORD(a) ((uint64_t)(a))
+#endif
 /* 1 to 5 are gcc's numbers for integer, character, enumeration, bool and pointer types. */
 #define WEFT_IMPL_CLASS(a) __builtin_classify_type(*(WEFT_IMPL_TYPE(a) *)0)
 #define WEFT_IMPL_IS_WORD(name, a)                                                                 \
@@ -520,14 +534,14 @@ WEFT_IMPL_INLINE int weft_impl_go_words(const struct weft_impl_site *site, void 
 #define WEFT_IMPL_FIRST_TEXT(...) WEFT_IMPL_FIRST_TEXT_(__VA_ARGS__, )
 #define WEFT_IMPL_FIRST_TEXT_(first, ...) #first
 #define WEFT_IMPL_SITE_CXX(...)                                                                    \
-    ([]() noexcept -> const struct weft_impl_site * {                                              \
+    __extension__({                                                                                \
         static const struct weft_impl_site weft_impl_here = {                                      \
             __FILE__,                                                                              \
             WEFT_IMPL_FIRST_TEXT(__VA_ARGS__)[0] == '[' ? "lambda"                                 \
                                                         : WEFT_IMPL_FIRST_TEXT(__VA_ARGS__),       \
-            __LINE__, 1};                                                                          \
-        return &weft_impl_here;                                                                    \
-    }())
+            __LINE__, 1, __func__};                                                                \
+        &weft_impl_here;                                                                           \
+    })
 
 /*
  * A callable and its arguments on their way to a goroutine. They move from the heap to the

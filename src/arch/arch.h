@@ -28,7 +28,9 @@ struct m;
 
 /* Saves the running context at *save and goes on with the context `load` that another switch saved.
  */
+#ifndef ARCH_SWITCH_INLINE
 void arch_switch(void **save, void *load);
+#endif
 /* Saves the running context at *save and calls wefti_goroutine_main(gp) at the top of a fresh
  * stack. */
 void arch_start(void **save, void *top, struct g *gp);

@@ -139,6 +139,10 @@ void wefti_heap_free(struct wefti_memcache *cache, void *block, size_t size) {
     push(&cache->list[c], block);
 }
 
+void wefti_heap_after_fork(void) {
+    memset(&heap, 0, sizeof heap);
+}
+
 void wefti_heap_flush(struct wefti_memcache *cache) {
     for (unsigned c = 0; c < WEFTI_SIZE_CLASSES; c++)
         spill(&cache->list[c], c, UINT32_MAX);

@@ -31,5 +31,7 @@ void *wefti_heap_alloc(struct wefti_memcache *cache, size_t size);
 void wefti_heap_free(struct wefti_memcache *cache, void *block, size_t size);
 /* Gives all that a cache holds to the global lists: its P goes. */
 void wefti_heap_flush(struct wefti_memcache *cache);
+/* In a fork's child: nothing of before is used again, but may be freed. */
+void wefti_heap_after_fork(void);
 
 #endif

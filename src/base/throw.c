@@ -103,6 +103,11 @@ void wefti_fatal(const char *format, ...) {
     os_exit_now(2);
 }
 
+void wefti_fatal_after_fork(void) {
+    failing = 0;
+    unsaid = NULL;
+}
+
 void wefti_warn(const char *format, ...) {
     char text[TEXT_SIZE];
     va_list args;

@@ -13,6 +13,9 @@ __attribute__((noreturn, format(printf, 1, 2), cold)) void wefti_fatal(const cha
 /* A line of its own on stderr, "weft: TEXT", and on goes the program. */
 __attribute__((format(printf, 1, 2), cold)) void wefti_warn(const char *format, ...);
 
+/* In a fork's child: whoever was reporting is not here. */
+void wefti_fatal_after_fork(void);
+
 #ifdef WEFTI_DEBUG
 #define wefti_assert(x)                                                                            \
     ((x) ? (void)0 : wefti_fatal("assertion failed: %s (%s:%d)", #x, __FILE__, __LINE__))

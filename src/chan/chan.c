@@ -46,20 +46,11 @@ static bool pack_box(struct chan *c, const void *value, struct words *v) {
     return true;
 }
 
-bool wefti_chan_pack(struct chan *c, const void *value, struct words *v) {
-    if (unlikely(c->boxed))
+bool wefti_chan_pack_slow(struct chan *c, const void *value, struct words *v) {
+    if (c->boxed)
         return pack_box(c, value, v);
     v->w[0] = v->w[1] = 0;
-    switch (c->elem) {
-    case 8:
-        memcpy(v->w, value, 8);
-        break;
-    case 4:
-        memcpy(v->w, value, 4);
-        break;
-    default:
-        memcpy(v->w, value, c->elem);
-    }
+    memcpy(v->w, value, c->elem);
     return true;
 }
 
@@ -76,23 +67,11 @@ static void unpack_box(struct chan *c, struct words v, void *into) {
     wefti_leave(mp);
 }
 
-void wefti_chan_unpack(struct chan *c, struct words v, void *into) {
-    if (unlikely(c->boxed)) {
+void wefti_chan_unpack_slow(struct chan *c, struct words v, void *into) {
+    if (c->boxed)
         unpack_box(c, v, into);
-        return;
-    }
-    if (!into)
-        return;
-    switch (c->elem) {
-    case 8:
-        memcpy(into, v.w, 8);
-        break;
-    case 4:
-        memcpy(into, v.w, 4);
-        break;
-    default:
+    else if (into)
         memcpy(into, v.w, c->elem);
-    }
 }
 
 void wefti_chan_drop(struct m *mp, struct chan *c, struct words v) {
@@ -126,7 +105,8 @@ static bool park_for_ever(enum wefti_reason reason) {
 
 /* ---- what need not wait; with the lock ---- */
 
-enum chan_result wefti_chan_send_now(struct m *mp, struct chan *c, struct words v) {
+static inline __attribute__((always_inline)) enum chan_result send_now(struct m *mp, struct chan *c,
+                                                                       struct words v) {
     if (unlikely(c->closed)) {
         wefti_chan_unlock(mp, c);
         return CHAN_CLOSED;
@@ -147,7 +127,8 @@ enum chan_result wefti_chan_send_now(struct m *mp, struct chan *c, struct words 
     return CHAN_WAIT;
 }
 
-enum chan_result wefti_chan_recv_now(struct m *mp, struct chan *c, struct words *v) {
+static inline __attribute__((always_inline)) enum chan_result recv_now(struct m *mp, struct chan *c,
+                                                                       struct words *v) {
     struct sudog *sg = wefti_chan_claim(mp, c, &c->sendq);
     if (sg) {
         struct words sent = {{sg->word[0], sg->word[1]}};
@@ -171,6 +152,10 @@ enum chan_result wefti_chan_recv_now(struct m *mp, struct chan *c, struct words 
         return CHAN_CLOSED;
     }
     return CHAN_WAIT;
+}
+
+enum chan_result wefti_chan_send_now(struct m *mp, struct chan *c, struct words v) {
+    return send_now(mp, c, v);
 }
 
 /* ---- waiting ---- */
@@ -200,10 +185,11 @@ static enum wefti_wake wait_on(struct m **mpp, struct chan *c, struct wefti_wait
     return (enum wefti_wake)gp->wake;
 }
 
-static bool send_words(struct chan *c, struct words v, bool wait) {
+static inline __attribute__((always_inline)) bool send_words(struct chan *c, struct words v,
+                                                             bool wait) {
     struct m *mp = wait ? wefti_enter_park() : wefti_enter();
     wefti_chan_lock(mp, c);
-    enum chan_result r = wefti_chan_send_now(mp, c, v);
+    enum chan_result r = send_now(mp, c, v);
     if (likely(r == CHAN_DONE)) {
         wefti_leave(mp);
         return true;
@@ -229,10 +215,11 @@ static bool send_words(struct chan *c, struct words v, bool wait) {
     return false;
 }
 
-static bool recv_words(struct chan *c, struct words *v, bool wait) {
+static inline __attribute__((always_inline)) bool recv_words(struct chan *c, struct words *v,
+                                                             bool wait) {
     struct m *mp = wait ? wefti_enter_park() : wefti_enter();
     wefti_chan_lock(mp, c);
-    enum chan_result r = wefti_chan_recv_now(mp, c, v);
+    enum chan_result r = recv_now(mp, c, v);
     if (likely(r == CHAN_DONE)) {
         wefti_leave(mp);
         return true;
@@ -278,7 +265,7 @@ bool weft_impl_try_send(void *chan, const void *value) {
     return wefti_chan_pack(chan, value, &v) && send_words(chan, v, false);
 }
 
-static bool receive(struct chan *c, void *into, bool wait) {
+static inline __attribute__((always_inline)) bool receive(struct chan *c, void *into, bool wait) {
     struct words v = {{0, 0}};
     bool ok = recv_words(c, &v, wait);
     if (likely(ok))
@@ -288,9 +275,13 @@ static bool receive(struct chan *c, void *into, bool wait) {
     return ok;
 }
 
-bool weft_impl_recv(void *chan, void *into) {
-    return likely(chan != NULL) ? receive(chan, into, true)
-                                : park_for_ever(WEFTI_WAIT_CHAN_RECEIVE_NIL);
+bool weft_impl_recv(void *chan, void *into, size_t elem_size) {
+    if (likely(chan != NULL))
+        return receive(chan, into, true);
+    park_for_ever(WEFTI_WAIT_CHAN_RECEIVE_NIL); /* until it is cancelled */
+    if (into)
+        memset(into, 0, elem_size);
+    return false;
 }
 
 bool weft_impl_try_recv(void *chan, void *into) {

@@ -10,6 +10,7 @@
 #ifndef WEFTI_CHAN_CHAN_H
 #define WEFTI_CHAN_CHAN_H
 
+#include <string.h>
 #include <weft/chan.h>
 
 #include "../sched/sched.h"
@@ -112,11 +113,26 @@ static inline void wefti_chan_wake(struct m *mp, struct sudog *sg, enum wefti_wa
  */
 enum chan_result { CHAN_DONE, CHAN_CLOSED, CHAN_WAIT };
 enum chan_result wefti_chan_send_now(struct m *mp, struct chan *c, struct words v);
-enum chan_result wefti_chan_recv_now(struct m *mp, struct chan *c, struct words *v);
+
+bool wefti_chan_pack_slow(struct chan *c, const void *value, struct words *v);
+void wefti_chan_unpack_slow(struct chan *c, struct words v, void *into);
 
 /* User memory to words and back; outside the runtime. pack: false without memory for a box. */
-bool wefti_chan_pack(struct chan *c, const void *value, struct words *v);
-void wefti_chan_unpack(struct chan *c, struct words v, void *into);
+static inline bool wefti_chan_pack(struct chan *c, const void *value, struct words *v) {
+    if (unlikely(c->elem != 8))
+        return wefti_chan_pack_slow(c, value, v);
+    memcpy(v->w, value, 8);
+    v->w[1] = 0;
+    return true;
+}
+
+static inline void wefti_chan_unpack(struct chan *c, struct words v, void *into) {
+    if (unlikely(c->elem != 8 || !into))
+        wefti_chan_unpack_slow(c, v, into);
+    else
+        memcpy(into, v.w, 8);
+}
+
 /* Words that reached nobody. */
 void wefti_chan_drop(struct m *mp, struct chan *c, struct words v);
 /* Sets errno for a wait that was cancelled, or a closed channel. */

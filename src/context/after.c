@@ -38,7 +38,7 @@ struct weft_ctx_hook {
     bool stopped; /* while STARTING: nobody has the handle any more */
 };
 
-static const struct weft_impl_site here = {__FILE__, "weft_ctx_after_func", __LINE__, 1};
+static const struct weft_impl_site here = {__FILE__, "weft_ctx_after_func", __LINE__, 1, NULL};
 
 static void link_hook(struct weft_ctx *ctx, struct weft_ctx_hook *hook) {
     hook->prev = NULL;

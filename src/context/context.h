@@ -34,6 +34,7 @@ struct weft_ctx {
     bool cancelable; /* weft_ctx_cancel works on it */
     bool scope;      /* stands in for its parent while a goroutine has that one on (scope.c) */
     bool timed;      /* timer is in use */
+    uint32_t forks;  /* wefti_forks when it was made: void with another value */
 
     /* Place among its parent's children; guarded by the parent's lock. */
     bool linked;

@@ -127,6 +127,7 @@ static struct weft_ctx *new_child(struct m *mp, struct weft_ctx *parent) {
         return NULL;
     ctx->ambient.refs = 1;
     ctx->ambient.release = release;
+    ctx->forks = wefti_forks;
     if (parent == &wefti_ctx_background)
         return ctx;
     wefti_ambient_ref(&parent->ambient);

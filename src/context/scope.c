@@ -58,6 +58,8 @@ weft_ctx *weft_impl_scope_enter_timeout(weft_duration d) {
 void weft_impl_scope_leave(weft_ctx **before) {
     struct weft_ctx *ctx = *before; /* the user's memory is read outside of the runtime */
     struct m *mp = wefti_enter_goroutine("the end of a scope");
+    if (ctx && unlikely(ctx->forks != wefti_forks)) /* put on before a fork: void in the child */
+        ctx = NULL;
     if (ctx)
         wefti_ambient_ref(&ctx->ambient);
     wefti_ambient_set(mp, mp->curg, ctx ? &ctx->ambient : NULL);

@@ -82,7 +82,7 @@ static void put_name(struct wefti_out *out, struct g *gp) {
 }
 
 static void put_addresses(struct wefti_out *out, struct g *gp) {
-    struct m *mp = load_relaxed(&gp->m);
+    struct m *mp = wefti_g_m(gp);
     wefti_out(out, " gp=%p", (void *)gp);
     if (mp)
         wefti_out(out, " m=%u mp=%p", mp->id, (void *)mp);
@@ -91,10 +91,13 @@ static void put_addresses(struct wefti_out *out, struct g *gp) {
 }
 
 static int64_t minutes_of(const struct dump *d, struct g *gp, uint32_t status) {
-    int64_t since = load_relaxed(&gp->since);
+    uint32_t since = load_relaxed(&gp->since);
     if ((status != WEFTI_G_WAITING && status != WEFTI_G_SYSCALL) || since == 0)
         return 0;
-    return (d->now - since) / MINUTE;
+    uint32_t passed = (uint32_t)(d->now >> 20) - since; /* 52 days at most */
+    if (passed > UINT32_MAX - 1000)                     /* the dump's clock is a little behind */
+        return 0;
+    return (int64_t)passed * (1 << 20) / MINUTE;
 }
 
 static void put_header(struct dump *d, struct g *gp, uint32_t status) {
@@ -116,7 +119,7 @@ static void put_creator(struct wefti_out *out, struct g *gp) {
     const struct weft_impl_site *site = load_relaxed(&gp->site);
     if (load_relaxed(&gp->main) || !site)
         return;
-    wefti_out(out, "created by %.200s", site->func);
+    wefti_out(out, "created by %.200s", site->caller ? site->caller : site->func);
     uint64_t creator = load_relaxed(&gp->creator);
     if (creator != 0) /* 0: a timer, or a thread of the program's */
         wefti_out(out, " in goroutine %llu", (unsigned long long)creator);

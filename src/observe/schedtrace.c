@@ -129,7 +129,7 @@ static bool g_line(struct g *gp, void *arg) {
         why = wefti_reason_text(load_relaxed(&gp->reason));
     struct m *bound = load_relaxed(&gp->locked) > 0 ? load_relaxed(&gp->bound) : NULL;
     wefti_out(arg, "  G%llu: status=%u(%s) m=%s lockedm=%s\n", (unsigned long long)id, status, why,
-              m_id(load_relaxed(&gp->m)).text, m_id(bound).text);
+              m_id(wefti_g_m(gp)).text, m_id(bound).text);
     return true;
 }
 

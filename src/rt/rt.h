@@ -220,6 +220,13 @@ enum wefti_gstatus {
 
 #define WEFTI_NAME_SIZE 32
 
+#define WEFTI_MAIN_BY_FORK 2 /* goroutine 1 of a fork's child, started as another: its result is 0 */
+
+#define WEFTI_SPECIAL_BOUND 0x01u     /* bound is set */
+#define WEFTI_SPECIAL_FRESH 0x02u     /* it has not run yet: no stack */
+#define WEFTI_SPECIAL_UNGUARDED 0x04u /* its stack has no guard of its own */
+#define WEFTI_SPECIAL_CXA 0x08u       /* cxa holds exceptions in flight */
+
 /* What is still to be done for a goroutine once its M has left its stack. */
 enum wefti_post {
     WEFTI_POST_PARK,   /* PARKING becomes PARKED, or it is readied when NOTIFIED */
@@ -245,18 +252,20 @@ struct g {
     void *sp;            /* saved stack pointer; valid while it is not running */
     uint64_t wait;       /* park word (atomic) */
     struct g *schedlink; /* run queue or free list */
-    struct m *m;         /* the M that runs it, else NULL */
+    struct m *m;         /* the M that ran it last (atomic for readers: wefti_g_m) */
     struct m *bound; /* it runs on this M only (locked, foreign, captive); that M's thread waits for
-                        a P with it */
+                        a P with it; set by wefti_bind alone */
     uint8_t status;  /* enum wefti_gstatus (atomic for readers) */
-    uint8_t reason;  /* enum wefti_reason */
+    uint8_t reason;  /* enum wefti_reason (atomic for readers) */
     uint8_t wake;    /* enum wefti_wake: winner's until ready */
-    uint8_t post;    /* enum wefti_post */
+    uint8_t special; /* WEFTI_SPECIAL_…: whatever an ordinary switch need not look at */
     int err;         /* errno while not running */
     struct wefti_ambient *ambient; /* the context it runs under; NULL is the background */
-    struct sudog *woke;            /* select: the sudog whose wait was won */
+    uint32_t since;                /* wefti_stamp() of the park, for "5 minutes" (atomic) */
+    uint8_t post;                  /* enum wefti_post */
 
     /* line 1: life */
+    struct sudog *woke;       /* the sudog whose wait was won */
     struct wefti_stack stack; /* bound at the first run; zero before it */
     void (*fn)(void);
     uint64_t id;
@@ -270,16 +279,13 @@ struct g {
     void **keys; /* goroutine-local values, or NULL */
     uint32_t nkeys;
     uint32_t locked;      /* weft_lock_os_thread count */
-    struct wefti_cxa cxa; /* C++ exception globals while not running, when has_cxa */
+    struct wefti_cxa cxa; /* C++ exception globals while not running, when special says so */
     uint8_t stack_class;  /* log2 of its size over the smallest; stack/stack.h */
     uint8_t foreign;      /* stands for a thread that weft did not start: id 0, not counted */
-    uint8_t started;      /* has had its first run */
     uint8_t captive;      /* bound is temporary: a safe point in a call that may not migrate */
-    uint8_t main;         /* goroutine 1 of weft_run */
-    uint8_t has_cxa;
+    uint8_t main;         /* 1: goroutine 1 of weft_run; or WEFTI_MAIN_BY_FORK */
     uint8_t straggler;                     /* its M was set aside at the end of a run */
     uint32_t system;                       /* runtime goroutine: not counted, not dumped */
-    int64_t since;                         /* coarse time of the park, for "5 minutes" */
     struct g *ambient_next, *ambient_prev; /* guarded by ambient->lock */
     void *fiber;                           /* ThreadSanitizer's fiber */
     void *asan_stack;                      /* AddressSanitizer's fake stack while not running */
@@ -352,6 +358,18 @@ struct m {
     struct g foreign; /* the G of a foreign thread */
 } __attribute__((aligned(WEFTI_CACHELINE)));
 
+/* Binds gp to mp's thread; NULL unbinds. */
+static inline void wefti_bind(struct g *gp, struct m *mp) {
+    store_relaxed(&gp->bound, mp);
+    gp->special = (uint8_t)(mp ? gp->special | WEFTI_SPECIAL_BOUND : gp->special & ~WEFTI_SPECIAL_BOUND);
+}
+
+/* The M that runs gp at the moment, or NULL. For observers. */
+static inline struct m *wefti_g_m(const struct g *gp) {
+    struct m *mp = load_relaxed(&gp->m);
+    return mp && load_relaxed(&mp->curg) == gp ? mp : NULL;
+}
+
 enum wefti_pstatus {
     WEFTI_P_IDLE =
         0, /* on the idle list, or in transit between Ms; owned by the list or the transit */
@@ -396,6 +414,7 @@ struct p {
     struct m *m;    /* the M that has it (atomic for readers) */
     uint64_t ticket, ticket_end; /* block of wait tickets */
     uint64_t goid, goid_end;     /* block of goroutine ids */
+    uint32_t seeded; /* the oracle decides more than usual (GODEBUG=schedseed) */
 
     struct wefti_glist gfree;   /* free Gs, last first */
     struct wefti_glist yielded; /* on their way to the global queue, in one batch */

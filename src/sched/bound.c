@@ -111,11 +111,11 @@ struct m *wefti_requeue_bound(struct m *mp, struct g *gp) {
 
 struct m *wefti_captive(struct m *mp, struct g *gp) {
     bool bound = gp->bound != NULL;
-    gp->bound = mp;
+    wefti_bind(gp, mp);
     gp->captive = 1;
     mp = wefti_requeue_bound(mp, gp);
     gp->captive = 0;
     if (!bound)
-        gp->bound = NULL;
+        wefti_bind(gp, NULL);
     return mp;
 }

@@ -15,6 +15,7 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "../runq/runq.h"
@@ -44,7 +45,7 @@ static void make_outside(struct m *mp) {
     mp->p = &outside.p;
     mp->curg = &mp->foreign;
     mp->foreign.foreign = 1;
-    mp->foreign.bound = mp;
+    wefti_bind(&mp->foreign, mp);
     mp->giveback = 1;
     mp->outside = 1;
 }
@@ -109,8 +110,7 @@ static struct m *attach_thread(void) {
     mp->attn.is.foreign = 1;
     mp->curg = &mp->foreign;
     mp->foreign.foreign = 1;
-    mp->foreign.bound = mp;
-    mp->foreign.started = 1;
+    wefti_bind(&mp->foreign, mp);
     mp->foreign.m = mp;
     wefti_m = mp;
     pthread_setspecific(foreign_key, mp);
@@ -219,11 +219,17 @@ void wefti_giveback(struct m *mp) {
 
 /* ---- forks ---- */
 
+/* Without a run the child is as good as its parent, unless another thread was inside. */
 static void in_child(void) {
     if (wefti_m && !load_relaxed(&wefti_m->attn.is.foreign))
         wefti_m->attn.is.forked = 1;
-    if (S.phase != WEFTI_OFF)
+    if (S.phase != WEFTI_OFF || outside.lock.word != 0 || wefti_starting_or_ending())
         S.phase = WEFTI_FORKED;
+    wefti_fatal_after_fork();
+}
+
+void wefti_enter_after_fork(void) {
+    memset(&outside, 0, sizeof outside);
 }
 
 void wefti_fork_setup(void) {
@@ -235,6 +241,11 @@ void wefti_fork_setup(void) {
 
 static const char fork_text[] =
     "weft called in the child of a fork: only exec is possible there, or weft_after_fork() first";
+
+void wefti_not_in_child(void) {
+    if (unlikely(load_relaxed(&S.phase) == WEFTI_FORKED))
+        wefti_fatal("%s", fork_text);
+}
 
 /* ---- the end ---- */
 
@@ -261,8 +272,7 @@ static struct m *give_way(struct m *mp, bool may_park) {
 
 struct m *wefti_enter_slow(bool may_park) {
     struct m *mp = arch_getm();
-    if (unlikely(load_relaxed(&S.phase) == WEFTI_FORKED))
-        wefti_fatal("%s", fork_text);
+    wefti_not_in_child();
     if (!mp)
         return enter_foreign(NULL);
     if (mp->inrt == 2)
@@ -280,7 +290,7 @@ struct m *wefti_enter_slow(bool may_park) {
         mp->giveback = 1;
         struct g *gp = mp->curg;
         struct m *bound = gp->bound;
-        gp->bound = mp;
+        wefti_bind(gp, mp);
         if (!wefti_need_p(mp, gp))
             wefti_abandon(mp);
         mp->inner_bound = bound != NULL;

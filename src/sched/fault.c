@@ -53,6 +53,8 @@ static void on_fault(int sig, siginfo_t *info, void *context) {
 }
 
 void wefti_fault_install(void) {
+    if (installed) /* in a fork's child */
+        return;
     struct sigaction action;
     memset(&action, 0, sizeof action);
     action.sa_sigaction = on_fault;

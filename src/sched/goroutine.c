@@ -16,13 +16,6 @@ static struct g *self(void) {
     return mp && !load_relaxed(&mp->attn.is.foreign) ? mp->curg : NULL;
 }
 
-void weft_yield(void) {
-    struct m *mp = wefti_enter_park();
-    if (!mp->giveback)
-        mp = wefti_yield(mp);
-    wefti_leave(mp);
-}
-
 uint64_t weft_id(void) {
     struct g *gp = self();
     return gp ? gp->id : 0;
@@ -69,7 +62,7 @@ void weft_lock_os_thread(void) {
     struct m *mp = wefti_enter_goroutine("weft_lock_os_thread");
     struct g *gp = mp->curg;
     if (gp->locked++ == 0) {
-        gp->bound = mp;
+        wefti_bind(gp, mp);
         mp->lockedg = gp;
         mp->inner_bound = 1;
     }
@@ -80,7 +73,7 @@ void weft_unlock_os_thread(void) {
     struct m *mp = wefti_enter_goroutine("weft_unlock_os_thread");
     struct g *gp = mp->curg;
     if (gp->locked > 0 && --gp->locked == 0) {
-        gp->bound = NULL;
+        wefti_bind(gp, NULL);
         mp->lockedg = NULL;
         mp->inner_bound = 0;
     }

@@ -313,6 +313,7 @@ static int run_on(struct m *mp, int (*app)(int, char **), int argc, char **argv)
 }
 
 static int run(int (*app)(int, char **), int argc, char **argv, bool hasty) {
+    wefti_not_in_child();
     wefti_lock(&run_lock);
     wefti_lock(&S.lock);
     int err = S.phase != WEFTI_OFF ? EBUSY : 0;
@@ -381,6 +382,7 @@ static int start_background(void) {
 }
 
 int weft_start(void) {
+    wefti_not_in_child();
     wefti_lock(&run_lock);
     while (load_acquire(&S.phase) == WEFTI_ENDING) { /* pairs with down() */
         wefti_unlock(&run_lock);
@@ -406,6 +408,7 @@ static int stop_error(void) {
 }
 
 int weft_stop(void) {
+    wefti_not_in_child();
     wefti_lock(&run_lock);
     int err = stop_error();
     if (!err && --start_count == 0 && S.background) {
@@ -420,4 +423,46 @@ int weft_stop(void) {
     if (err)
         errno = err;
     return err ? -1 : 0;
+}
+
+/* ---- a fork's child ---- */
+
+bool wefti_starting_or_ending(void) {
+    return run_lock.word != 0;
+}
+
+static void forget(void) {
+    run_lock = S.lock = (struct wefti_lock){0};
+    start_count = 0;
+    memset(&sysmon_m, 0, sizeof sysmon_m);
+    S.nallp = 0;
+    S.freem = S.m0 = NULL;
+}
+
+int wefti_run_after_fork(struct m *mp) {
+    forget();
+    int err = prepare(mp, false);
+    if (err)
+        return err;
+    if (mp->counted)
+        S.m0 = mp;
+    else
+        S.hasty = 1; /* no weft_run is there to return from */
+    S.allm = mp;
+    S.nm = 1;
+    S.goids = 1; /* the caller's */
+    mp->p->created = 1;
+    if ((err = bring_up()) != 0)
+        return err;
+    wefti_fault_install();
+    return 0;
+}
+
+int wefti_start_after_fork(void) {
+    forget();
+    wefti_fault_remove();
+    int err = start_background();
+    if (!err)
+        start_count = 1;
+    return err;
 }

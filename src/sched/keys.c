@@ -159,6 +159,10 @@ void wefti_keys_destroy(struct g *gp) {
     wefti_leave(mp);
 }
 
+void wefti_keys_after_fork(void) {
+    table.lock = (struct wefti_lock){0};
+}
+
 void wefti_keys_free(struct m *mp, struct g *gp) {
     if (gp->keys)
         wefti_free(mp, gp->keys, gp->nkeys * sizeof(struct value));

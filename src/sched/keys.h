@@ -9,5 +9,7 @@
 void wefti_keys_destroy(struct g *gp);
 /* Gives the room back without calling anything. */
 void wefti_keys_free(struct m *mp, struct g *gp);
+/* In a fork's child: keys and values stay. */
+void wefti_keys_after_fork(void);
 
 #endif

@@ -58,7 +58,7 @@ static inline struct g *birth(struct m *mp, unsigned class, const struct weft_im
     gp->site = site;
     gp->id = likely(pp->goid < pp->goid_end) ? pp->goid++ : id_block(pp);
     gp->creator = mp->curg ? mp->curg->id : 0;
-    gp->started = 0;
+    gp->special = WEFTI_SPECIAL_FRESH;
     gp->reason = WEFTI_WAIT_NONE;
     gp->name[0] = 0;
     store_relaxed(&gp->status, WEFTI_G_RUNNABLE);
@@ -118,7 +118,7 @@ int weft_impl_go(const struct weft_impl_site *site, void (*fn)(void), uint64_t a
                  uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5) {
     check_fn(fn);
     struct m *mp = wefti_enter();
-    struct g *gp = birth(mp, (unsigned)wefti_stack_class(0), site, fn);
+    struct g *gp = birth(mp, wefti_stack_default, site, fn);
     if (likely(gp != NULL)) {
         gp->words[0] = a0;
         gp->words[1] = a1;
@@ -164,15 +164,20 @@ int wefti_live_goroutines(void) {
     return (int)n;
 }
 
-void wefti_free_g(struct m *mp, struct g *gp) {
+static inline void free_g(struct m *mp, struct g *gp) {
     struct p *pp = mp->p;
     store_relaxed(&gp->status, WEFTI_G_DEAD);
     gp->done = NULL;
     gp->main = 0;
+    gp->special = 0;
     wefti_stack_unpromise(pp, gp->stack_class);
     if (gp->stack.slab)
         wefti_stack_unbind(pp, gp);
     wefti_g_give(pp, gp);
+}
+
+void wefti_free_g(struct m *mp, struct g *gp) {
+    free_g(mp, gp);
 }
 
 static void run_defers(struct g *gp) {
@@ -188,7 +193,7 @@ static void run_defers(struct g *gp) {
 
 static inline void free_at_end(struct m *mp, struct g *gp) {
     if (likely(wefti_stack_stays_local(gp))) {
-        wefti_free_g(mp, gp);
+        free_g(mp, gp);
     } else {
         gp->post = WEFTI_POST_FREE;
         mp->after = gp;
@@ -199,7 +204,7 @@ static inline void free_at_end(struct m *mp, struct g *gp) {
  * parks. */
 static void end_locked(struct m *mp, struct g *gp) {
     gp->locked = 0;
-    gp->bound = NULL;
+    wefti_bind(gp, NULL);
     mp->lockedg = NULL;
     mp->dying = 1;
     free_at_end(mp, gp);
@@ -218,7 +223,7 @@ __attribute__((noreturn)) static void end_goroutine(struct g *gp, int result, bo
         wefti_ambient_set(mp, gp, NULL);
     if (unlikely(gp->main)) {
         if (returned)
-            wefti_end_run(mp, result);
+            wefti_end_run(mp, gp->main == WEFTI_MAIN_BY_FORK ? 0 : result);
         S.main_goexit = 1;
     }
     store_relaxed(&mp->p->ended, mp->p->ended + 1);
@@ -253,10 +258,10 @@ void wefti_discard_g(struct m *mp, struct g *gp) {
     wefti_keys_free(mp, gp);
     if (gp->ambient)
         wefti_ambient_set(mp, gp, NULL);
+    gp->special = 0;
     gp->bound = NULL;
     gp->locked = 0;
     gp->captive = 0;
-    gp->has_cxa = 0;
     gp->timer.heap = NULL;
     store_relaxed(&gp->wait, 0);
     store_relaxed(&mp->p->ended, mp->p->ended + 1);

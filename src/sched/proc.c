@@ -27,6 +27,7 @@
 #include "../stack/stack.h"
 #include "../timer/timer.h"
 #include "state.h"
+#include <weft/go.h>
 
 struct wefti_sched wefti_sched;
 
@@ -42,20 +43,20 @@ int64_t wefti_coarse(void) {
 
 /* ---- what belongs to the thread and follows the goroutine ---- */
 
-void wefti_save_thread(struct m *mp, struct g *gp) {
+static inline void save_thread(struct m *mp, struct g *gp) {
     gp->err = *mp->errnop;
     if (unlikely(mp->cxa && (mp->cxa->caught || mp->cxa->uncaught))) {
         gp->cxa = *mp->cxa;
         *mp->cxa = (struct wefti_cxa){0};
-        gp->has_cxa = 1;
+        gp->special |= WEFTI_SPECIAL_CXA;
     }
 }
 
-void wefti_load_thread(struct m *mp, struct g *gp) {
+static inline void load_thread(struct m *mp, struct g *gp) {
     *mp->errnop = gp->err;
-    if (unlikely(gp->has_cxa)) {
+    if (unlikely(gp->special & WEFTI_SPECIAL_CXA)) {
         *mp->cxa = gp->cxa;
-        gp->has_cxa = 0;
+        gp->special &= (uint8_t)~WEFTI_SPECIAL_CXA;
     }
 }
 
@@ -99,7 +100,7 @@ static inline void more_work(struct m *mp) {
 /* Runnable, in front. */
 static inline void put_next(struct m *mp, struct g *gp) {
     struct p *pp = mp->p;
-    if (unlikely(S.seeded) && (wefti_rand64(wefti_oracle(mp)) & 3) == 0) {
+    if (unlikely(pp->seeded) && (wefti_rand64(wefti_oracle(mp)) & 3) == 0) {
         put_tail(pp, gp);
         more_work(mp);
         return;
@@ -117,34 +118,20 @@ void wefti_runq_add(struct m *mp, struct g *gp) {
 
 /* ---- the park word ---- */
 
-static uint64_t ticket_block(struct p *pp) {
+uint64_t wefti_ticket_block(struct p *pp) {
     uint64_t block = add_relaxed(&S.tickets, 1) + 1;
     pp->ticket = block << 20;
     pp->ticket_end = pp->ticket + (1u << 20);
     return pp->ticket++;
 }
 
-uint64_t wefti_wait_begin(struct m *mp, struct g *gp, enum wefti_reason reason, bool cancellable) {
-    struct p *pp = mp->p;
-    uint64_t ticket = likely(pp->ticket < pp->ticket_end) ? pp->ticket++ : ticket_block(pp);
-    gp->reason = (uint8_t)reason;
-    gp->wake = WEFTI_WAKE_OK;
-    uint64_t flags = WEFTI_PARKING | (cancellable ? WEFTI_CANCELLABLE : 0);
-    store_release(&gp->wait, ticket << WEFTI_TICKET_SHIFT | flags); /* pairs with wefti_claim */
-    return ticket;
-}
-
-bool wefti_claim(struct m *mp, struct g *gp, uint64_t ticket) {
+bool wefti_claim_shared(struct g *gp, uint64_t ticket) {
     uint64_t w = load_relaxed(&gp->wait);
     for (;;) {
         if (w >> WEFTI_TICKET_SHIFT != ticket || (w & WEFTI_CLAIMED))
             return false;
-        if (mp->p->single) {
-            store_relaxed(&gp->wait, w | WEFTI_CLAIMED);
-            return true;
-        }
         if (cas_acqrel(&gp->wait, &w,
-                       w | WEFTI_CLAIMED)) /* pairs with the store of PARKED: its stack is saved */
+                       w | WEFTI_CLAIMED)) /* pairs with commit: its stack is saved */
             return true;
     }
 }
@@ -170,7 +157,12 @@ static bool leave_word(struct g *gp) {
     return true;
 }
 
-void wefti_ready(struct m *mp, struct g *gp) {
+void wefti_kick(struct m *mp, struct g *gp) {
+    put_tail(mp->p, gp);
+    more_work(mp);
+}
+
+void wefti_ready_slow(struct m *mp, struct g *gp) {
     if (unlikely(!leave_word(gp)))
         return;
     store_relaxed(&gp->status, WEFTI_G_RUNNABLE);
@@ -265,31 +257,47 @@ void wefti_resume(struct m *mp) {
     }
 }
 
-/*
- * The next goroutine of this P if this is an ordinary switch; NULL: something is due that g0 must
- * see to. A goroutine picked and then found to need g0 is left in mp->wanted.
- */
-static inline struct g *pick_local(struct m *mp, struct p *pp) {
-    store_relaxed(&pp->globaltick, pp->globaltick - 1);
-    if (unlikely(pp->globaltick == 0)) {
+/* Nothing that g0 must see to, although the P has timers or a tick came round. */
+static bool ordinary(struct p *pp) {
+    if (pp->globaltick == 0) {
         store_relaxed(&pp->globaltick, 1); /* find_runnable takes it from there */
-        return NULL;
+        return false;
     }
-    if (unlikely(load_relaxed(&S.stopping)))
-        return NULL;
-    if (unlikely(load_relaxed(&pp->timers->first) != 0) && (++pp->timertick & 3) == 0)
-        return NULL;
-    bool front;
-    struct g *gp = wefti_runq_get(&pp->runq, pp->single, &front);
-    if (unlikely(!gp))
-        return NULL;
-    if (unlikely(gp->bound || (!gp->stack.slab && !wefti_stack_bind(pp, gp)))) {
+    if (load_relaxed(&S.stopping))
+        return false;
+    return load_relaxed(&pp->timers->first) == 0 || (++pp->timertick & 3) != 0;
+}
+
+/* A goroutine that is not like the others: NULL when g0 must run it. */
+static struct g *admit(struct m *mp, struct p *pp, struct g *gp) {
+    bool bound = gp->special & WEFTI_SPECIAL_BOUND;
+    if (unlikely(bound || (!gp->stack.slab && !wefti_stack_bind(pp, gp)))) {
         mp->wanted = gp;
         return NULL;
     }
+    return gp;
+}
+
+/*
+ * The next goroutine of this P if this is an ordinary switch; NULL: something is due that g0 must
+ * see to. A goroutine picked and then found to need g0 is left in mp->wanted. `alone` is
+ * pp->single, written out so that each caller's copy has but one side.
+ */
+static inline __attribute__((always_inline)) struct g *pick_local(struct m *mp, struct p *pp,
+                                                                  bool alone) {
+    uint32_t tick = pp->globaltick - 1;
+    store_relaxed(&pp->globaltick, tick);
+    if (unlikely((tick == 0) | (load_relaxed(&S.stopping) != 0) |
+                 (load_relaxed(&pp->timers->first) != 0)) &&
+        !ordinary(pp))
+        return NULL;
+    bool front;
+    struct g *gp = wefti_runq_get(&pp->runq, alone, &front);
+    if (unlikely(!gp))
+        return NULL;
     if (!front)
         store_relaxed(&pp->schedtick, pp->schedtick + 1);
-    return gp;
+    return likely(!gp->special) ? gp : admit(mp, pp, gp);
 }
 
 static inline void now_running(struct m *mp, struct g *gp) {
@@ -327,12 +335,13 @@ static void arrived(struct g *gp, struct m *mp) {
 #define arrived(gp, mp) ((void)0)
 #endif
 
-static inline void switch_to(struct m *mp, void **save, struct g *from, struct g *next) {
+static inline __attribute__((always_inline)) void switch_to(struct m *mp, void **save,
+                                                            struct g *from, struct g *next) {
     (void)from;
-    if (next) {
+    if (likely(next != NULL)) {
         now_running(mp, next);
         announce_switch(mp, from, next, false);
-        if (likely(next->started))
+        if (likely(!(next->special & WEFTI_SPECIAL_FRESH)))
             arch_switch(save, next->sp);
         else
             arch_start(save, wefti_stack_top(next), next);
@@ -347,16 +356,17 @@ static inline void switch_to(struct m *mp, void **save, struct g *from, struct g
  * Leaves gp's stack with `post` still to be done, and returns when gp runs again, on the M it runs
  * on then. `next` is what to run meanwhile, NULL for g0.
  */
-static struct m *switch_from(struct m *mp, struct g *gp, struct g *next) {
-    if (gp->stack.slab && unlikely(wefti_stack_overflowed(gp, arch_sp())))
+static inline __attribute__((always_inline)) struct m *switch_from(struct m *mp, struct g *gp,
+                                                                   struct g *next) {
+    if (unlikely(gp->special & WEFTI_SPECIAL_UNGUARDED) && wefti_stack_overflowed(gp, arch_sp()))
         wefti_report_overflow(gp);
-    wefti_save_thread(mp, gp);
-    store_relaxed(&gp->m, NULL);
+    save_thread(mp, gp);
     switch_to(mp, &gp->sp, gp, next);
     mp = arch_getm();
     arrived(gp, mp);
-    wefti_resume(mp);
-    wefti_load_thread(mp, gp);
+    if (unlikely(mp->after != NULL))
+        wefti_resume(mp);
+    load_thread(mp, gp);
     return mp;
 }
 
@@ -369,24 +379,26 @@ struct m *wefti_switch_away(struct m *mp, struct g *gp, enum wefti_post post) {
 /* The first statements of a goroutine: newproc.c goes on from here. */
 void wefti_goroutine_begin(struct g *gp) {
     struct m *mp = arch_getm();
-    gp->started = 1;
+    gp->special &= (uint8_t)~WEFTI_SPECIAL_FRESH;
     arrived(NULL, mp);
-    wefti_resume(mp);
+    if (unlikely(mp->after != NULL))
+        wefti_resume(mp);
     *mp->errnop = 0;
 }
 
 void wefti_switch_exit(struct m *mp, struct g *gp) {
     struct p *pp = mp->p;
     (void)gp;
-    store_relaxed(&mp->curg, NULL);
-    struct g *next = pick_local(mp, pp);
+    struct g *next = likely(pp->single) ? pick_local(mp, pp, true) : pick_local(mp, pp, false);
     announce_switch(mp, gp, next, true);
-    if (!next)
+    if (!next) {
+        store_relaxed(&mp->curg, NULL);
         arch_jump(mp->g0sp);
+    }
     now_running(mp, next);
-    if (next->started)
-        arch_jump(next->sp);
-    arch_start_jump(wefti_stack_top(next), next);
+    if (next->special & WEFTI_SPECIAL_FRESH)
+        arch_start_jump(wefti_stack_top(next), next);
+    arch_jump(next->sp);
 }
 
 void wefti_switch_to_g0(struct m *mp) {
@@ -397,38 +409,43 @@ void wefti_switch_to_g0(struct m *mp) {
 
 /* ---- waiting ---- */
 
-static struct m *park(struct m *mp, struct g *gp) {
-    struct p *pp = mp->p;
-    store_relaxed(&gp->status, WEFTI_G_WAITING);
-    struct g *next = pick_local(mp, pp);
-    if (pp->single) {
-        store_relaxed(&gp->wait, (gp->wait & ~(uint64_t)WEFTI_PARKING) | WEFTI_PARKED);
-    } else {
-        gp->post = WEFTI_POST_PARK;
-        mp->after = gp;
-    }
+static struct m *park_shared(struct m *mp, struct g *gp) {
+    struct g *next = pick_local(mp, mp->p, false);
+    gp->post = WEFTI_POST_PARK;
+    mp->after = gp;
     return switch_from(mp, gp, next);
 }
 
-struct m *wefti_wait(struct m *mp, struct g *gp) {
-    uint64_t w = load_acquire(&gp->wait); /* pairs with leave_word */
-    if (unlikely(gp->ambient != NULL) && (w & WEFTI_CANCELLABLE)) {
-        fence_seqcst(); /* pairs with the one in wefti_ambient_wake: it sees PARKING, or this sees
-                           err */
+/* What an ordinary wait need not look at: true when it is over already. */
+static bool wait_is_over(struct m *mp, struct g *gp) {
+    if (gp->ambient && (load_relaxed(&gp->wait) & WEFTI_CANCELLABLE)) {
+        fence_seqcst(); /* pairs with wefti_ambient_wake's: it sees PARKING, or this sees err */
         if (load_acquire(&gp->ambient->err) && wefti_wait_retract(mp, gp)) {
             gp->wake = WEFTI_WAKE_CANCELED;
-            return mp;
+            return true;
         }
-        w = load_acquire(&gp->wait);
     }
-    if (unlikely(w & WEFTI_NOTIFIED)) {
+    if (load_acquire(&gp->wait) & WEFTI_NOTIFIED) { /* pairs with leave_word */
         store_relaxed(&gp->wait, 0);
-        return mp;
+        return true;
     }
-    gp->since = wefti_coarse();
-    if (unlikely(gp->bound != NULL))
+    return false;
+}
+
+struct m *wefti_wait(struct m *mp, struct g *gp) {
+    uint64_t w = load_relaxed(&gp->wait);
+    if (unlikely((gp->ambient != NULL) | ((w & WEFTI_NOTIFIED) != 0)) && wait_is_over(mp, gp))
+        return mp;
+    store_relaxed(&gp->since, wefti_stamp());
+    if (unlikely(gp->special & WEFTI_SPECIAL_BOUND))
         return wefti_wait_bound(mp, gp);
-    return park(mp, gp);
+    store_relaxed(&gp->status, WEFTI_G_WAITING);
+    struct p *pp = mp->p;
+    if (unlikely(!pp->single))
+        return park_shared(mp, gp);
+    struct g *next = pick_local(mp, pp, true);
+    store_relaxed(&gp->wait, load_relaxed(&gp->wait) ^ (WEFTI_PARKING | WEFTI_PARKED));
+    return switch_from(mp, gp, next);
 }
 
 struct m *wefti_wait_forever(struct m *mp, enum wefti_reason reason, bool cancellable) {
@@ -455,21 +472,37 @@ static bool alone_here(struct p *pp) {
            load_relaxed(&pp->timers->first) == 0 && !load_relaxed(&S.stopping);
 }
 
-struct m *wefti_yield(struct m *mp) {
-    struct g *gp = mp->curg;
-    struct p *pp = mp->p;
-    if (unlikely(gp->bound != NULL))
-        return wefti_requeue_bound(mp, gp);
-    if (alone_here(pp))
+static struct m *yield_shared(struct m *mp, struct g *gp) {
+    if (alone_here(mp->p))
         return mp;
-    struct g *next = pick_local(mp, pp);
-    if (pp->single) {
-        yield_queue(mp, gp);
-    } else {
-        gp->post = WEFTI_POST_YIELD;
-        mp->after = gp;
-    }
+    struct g *next = pick_local(mp, mp->p, false);
+    gp->post = WEFTI_POST_YIELD;
+    mp->after = gp;
     return switch_from(mp, gp, next);
+}
+
+static struct m *yield_alone(struct m *mp, struct g *gp) {
+    struct p *pp = mp->p;
+    struct g *next = pick_local(mp, pp, true);
+    if (unlikely(!next) && !mp->wanted && alone_here(pp))
+        return mp;
+    store_relaxed(&gp->status, WEFTI_G_RUNNABLE);
+    if (unlikely((load_relaxed(&S.global.n) | pp->yielded.n) != 0) ||
+        !wefti_runq_put(&pp->runq, gp))
+        yield_queue(mp, gp);
+    return switch_from(mp, gp, next);
+}
+
+void weft_yield(void) {
+    struct m *mp = wefti_enter_park();
+    struct g *gp = mp->curg;
+    if (unlikely(gp->special & WEFTI_SPECIAL_BOUND)) {
+        if (!mp->giveback)
+            mp = wefti_requeue_bound(mp, gp);
+    } else {
+        mp = likely(mp->p->single) ? yield_alone(mp, gp) : yield_shared(mp, gp);
+    }
+    wefti_leave(mp);
 }
 
 /* ---- the scheduling loop, on g0 ---- */

@@ -57,6 +57,7 @@ extern __thread struct m *wefti_m __attribute__((tls_model("initial-exec")));
 struct m *wefti_getm(void);
 
 #include "enter.h"
+#include "wait.h" /* wefti_wait_begin, wefti_claim, wefti_ready */
 
 /*
  * wefti_enter(): enters a call that never parks: the goroutine stays on this thread (a preempted
@@ -68,20 +69,12 @@ struct m *wefti_enter_goroutine(const char *what);
 
 /* ---- waits ---- */
 
-/* Publishes a wait (PARKING) of the calling goroutine and returns its ticket. */
-uint64_t wefti_wait_begin(struct m *mp, struct g *gp, enum wefti_reason reason, bool cancellable);
 /* Takes back a published wait: true if nobody had claimed it. False: somebody is about to ready it;
  * call wefti_wait. */
 bool wefti_wait_retract(struct m *mp, struct g *gp);
 /* Parks until readied; returns the M it is on now. gp->wake says how it ended. */
 struct m *wefti_wait(struct m *mp, struct g *gp);
-/* Wins a wait, or doesn't. The winner sets wake (and the sudog's words) and then calls wefti_ready.
- */
-bool wefti_claim(struct m *mp, struct g *gp, uint64_t ticket);
-/* Makes a claimed goroutine runnable (runnext of this P) and wakes an M for it if that's worth it.
- */
-void wefti_ready(struct m *mp, struct g *gp);
-/* The same at the tail of the queue: for the many (close, broadcast, timers). */
+/* wefti_ready at the tail of the queue: for the many (close, broadcast, timers). */
 void wefti_ready_tail(struct m *mp, struct g *gp);
 /* Parks for ever: NULL channels, selects without cases. Ends only by cancellation when cancellable.
  */
@@ -91,9 +84,8 @@ static inline int wefti_ambient_err(struct g *gp) {
     return unlikely(gp->ambient != NULL) ? load_acquire(&gp->ambient->err) : 0;
 }
 
-/* ---- yield, new goroutines, the end of one ---- */
+/* ---- new goroutines, the end of one ---- */
 
-struct m *wefti_yield(struct m *mp);
 /* Makes a runnable goroutine with six argument words; 0, or ENOMEM. `done` runs at its end, on its
  * stack, with a P. */
 int wefti_newproc(struct m *mp, const struct weft_attr *attr, const struct weft_impl_site *site,
@@ -128,8 +120,15 @@ bool wefti_timer_rearm(struct m *mp, struct wefti_timer *t, int64_t when, int64_
  * WEFTI_WAKE_TIMEOUT. */
 bool wefti_timer_wakes(struct m *mp, struct wefti_timer *t, int64_t now);
 
+/* Forks between the process that first used weft and this one, each with a weft_after_fork. */
+extern uint32_t wefti_forks;
+
 /* Coarse monotonic nanoseconds without a system call; precise ones. */
 int64_t wefti_coarse(void);
 int64_t wefti_nanotime(void);
+/* Coarse time in units of about a millisecond (2^20 ns), for struct g's `since`. */
+static inline uint32_t wefti_stamp(void) {
+    return (uint32_t)((uint64_t)wefti_coarse() >> 20);
+}
 
 #endif

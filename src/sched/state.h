@@ -12,6 +12,7 @@
  *   sysmon.c    the monitor thread
  *   newproc.c   the birth and the end of a goroutine
  *   init.c      runs: their start and end
+ *   fork.c      a fork's child made a runtime of its own
  *
  * Idle states and wake-ups. Submitting work is: put it on a queue, full fence, look at idle Ps and
  * spinning Ms, wake one if there is an idle P and no spinner. Going idle is: stop spinning (or give
@@ -113,8 +114,6 @@ static inline struct wefti_rand *wefti_oracle(struct m *mp) {
 void wefti_schedule(struct m *mp); /* on g0; returns when this M shall end */
 void wefti_runq_add(struct m *mp, struct g *gp);
 void wefti_global_put(struct g *gp); /* takes the lock */
-void wefti_save_thread(struct m *mp, struct g *gp);
-void wefti_load_thread(struct m *mp, struct g *gp);
 struct m *wefti_switch_away(struct m *mp, struct g *gp, enum wefti_post post);
 __attribute__((noreturn)) void wefti_switch_exit(struct m *mp, struct g *gp);
 __attribute__((noreturn)) void wefti_switch_to_g0(struct m *mp); /* never to come back */
@@ -166,6 +165,8 @@ struct m *wefti_foreign_wait_over(struct m *mp,
 
 /* ---- enter.c ---- */
 void wefti_fork_setup(void);
+void wefti_not_in_child(void); /* ends the program in a fork's child */
+void wefti_enter_after_fork(void);
 void wefti_close_outside(void); /* the phase becomes UP, with no call outside under way */
 __attribute__((noreturn)) void
 wefti_abandon(struct m *mp); /* the run is over: this M leaves its goroutine for good */
@@ -195,6 +196,12 @@ void wefti_sysmon_kick_locked(void); /* takes it */
 /* ---- init.c ---- */
 __attribute__((noreturn)) void wefti_end_run(struct m *mp,
                                              int status); /* main has returned: on its stack */
+
+/* In a fork's child, where the rest was reset: up again, with mp's goroutine as the main one … */
+int wefti_run_after_fork(struct m *mp);
+/* … or in the background; 0 or an errno. */
+int wefti_start_after_fork(void);
+bool wefti_starting_or_ending(void); /* some thread is in weft_start, weft_stop, weft_run */
 
 /* ---- fault.c ---- */
 __attribute__((noreturn)) void wefti_report_overflow(const struct g *gp);

@@ -31,7 +31,7 @@ void weft_block_enter(void) {
     mp->oldp = pp;
     store_relaxed(&pp->syscalltick, pp->syscalltick + 1);
     store_relaxed(&mp->curg->status, WEFTI_G_SYSCALL);
-    mp->curg->since = wefti_coarse();
+    store_relaxed(&mp->curg->since, wefti_stamp());
     store_relaxed(&mp->attn.is.bracket, 1);
     mp->p = NULL;
     store_seqcst(&pp->status,
@@ -71,6 +71,10 @@ void weft_block_exit(void) {
     }
     if (mp->depth == 0)
         wefti_fatal("weft_block_exit without weft_block_enter");
+    if (unlikely(load_relaxed(&mp->attn.is.forked))) { /* weft_block(fork()): in the child */
+        mp->depth = 0;
+        return;
+    }
     store_relaxed(&mp->inrt, 1);
     compiler_barrier(); /* as in wefti_enter_as */
     mp->depth = 0;
@@ -94,7 +98,7 @@ void wefti_leave_bracket(struct m *mp) {
     struct g *gp = mp->curg;
     mp->giveback = 0;
     if (!mp->inner_bound)
-        gp->bound = NULL;
+        wefti_bind(gp, NULL);
     store_relaxed(&gp->status, WEFTI_G_SYSCALL);
     wefti_hand_off(mp, wefti_release_p(mp));
 }

@@ -151,6 +151,7 @@ void wefti_resize(struct m *mp, uint32_t n) {
     wefti_lock(&S.lock);
     for (uint32_t i = 0; i < n; i++) {
         S.allp[i]->single = n == 1;
+        S.allp[i]->seeded = S.seeded;
         if (S.allp[i]->status == WEFTI_P_DEAD)
             S.allp[i]->status = WEFTI_P_STOPPED;
     }

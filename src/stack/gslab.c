@@ -6,7 +6,6 @@
 #include "../os/os.h"
 
 #define SLAB ((size_t)1 << 20)
-#define CACHE 256u
 #define BATCH 64u
 
 struct gslab {
@@ -20,6 +19,7 @@ static struct {
     struct wefti_lock lock; /* guards all of it; rank WEFTI_RANK_GS */
     struct wefti_glist free;
     struct gslab *first, *last;
+    struct g *kept; /* the one of a slab of before a fork */
 } gs;
 
 static bool add_slab(void) {
@@ -44,20 +44,10 @@ static struct g *carve(void) {
     return gp;
 }
 
-static void push(struct wefti_glist *list, struct g *gp) {
-    gp->schedlink = list->first;
-    list->first = gp;
-    list->n++;
-}
+#define push wefti_gfree_push
+#define pop wefti_gfree_pop
 
-static struct g *pop(struct wefti_glist *list) {
-    struct g *gp = list->first;
-    list->first = gp->schedlink;
-    list->n--;
-    return gp;
-}
-
-static struct g *refill(struct p *pp) {
+struct g *wefti_g_refill(struct p *pp) {
     wefti_lock(&gs.lock);
     struct g *gp = gs.free.n > 0 ? pop(&gs.free) : carve();
     for (uint32_t i = 1; i < BATCH && gs.free.n > 0; i++)
@@ -66,21 +56,13 @@ static struct g *refill(struct p *pp) {
     return gp;
 }
 
-struct g *wefti_g_take(struct p *pp) {
-    return likely(pp->gfree.n > 0) ? pop(&pp->gfree) : refill(pp);
-}
-
-void wefti_g_give(struct p *pp, struct g *gp) {
-    push(&pp->gfree, gp);
-    if (unlikely(pp->gfree.n > CACHE)) {
-        struct g *newest =
-            pop(&pp->gfree); /* the goroutine that ends here may still stand on its stack */
-        wefti_lock(&gs.lock);
-        for (uint32_t i = 0; i < BATCH; i++)
-            push(&gs.free, pop(&pp->gfree));
-        wefti_unlock(&gs.lock);
-        push(&pp->gfree, newest);
-    }
+void wefti_g_spill(struct p *pp) {
+    struct g *newest = pop(&pp->gfree); /* a goroutine that ends may still stand on its stack */
+    wefti_lock(&gs.lock);
+    for (uint32_t i = 0; i < BATCH; i++)
+        push(&gs.free, pop(&pp->gfree));
+    wefti_unlock(&gs.lock);
+    push(&pp->gfree, newest);
 }
 
 void wefti_g_flush(struct p *pp) {
@@ -90,7 +72,16 @@ void wefti_g_flush(struct p *pp) {
     wefti_unlock(&gs.lock);
 }
 
+void wefti_g_after_fork(struct g *gp) {
+    gs.lock = (struct wefti_lock){0};
+    gs.free = (struct wefti_glist){0};
+    gs.first = gs.last = NULL;
+    gs.kept = gp;
+}
+
 void wefti_g_foreach(bool (*fn)(struct g *gp, void *arg), void *arg) {
+    if (gs.kept && !fn(gs.kept, arg))
+        return;
     for (struct gslab *s = load_acquire(&gs.first); s;
          s = load_acquire(&s->next)) {         /* pairs with add_slab */
         uint32_t n = load_acquire(&s->carved); /* pairs with carve */

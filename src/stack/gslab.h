@@ -10,11 +10,41 @@
 
 #include "../rt/rt.h"
 
+#define WEFTI_GFREE_MOST 256u /* that a P keeps */
+
+struct g *wefti_g_refill(struct p *pp);
+void wefti_g_spill(struct p *pp);
+
+/* Free lists are last in, first out: the newest G is the one whose lines are in the cache. */
+static inline void wefti_gfree_push(struct wefti_glist *list, struct g *gp) {
+    gp->schedlink = list->first;
+    list->first = gp;
+    list->n++;
+}
+
+static inline struct g *wefti_gfree_pop(struct wefti_glist *list) {
+    struct g *gp = list->first;
+    list->first = gp->schedlink;
+    list->n--;
+    return gp;
+}
+
 /* A dead G; NULL when there is no memory. Its park word and timer are idle; the rest is the taker's
  * to set. */
-struct g *wefti_g_take(struct p *pp);
-void wefti_g_give(struct p *pp, struct g *gp);
+static inline struct g *wefti_g_take(struct p *pp) {
+    return likely(pp->gfree.n > 0) ? wefti_gfree_pop(&pp->gfree) : wefti_g_refill(pp);
+}
+
+static inline void wefti_g_give(struct p *pp, struct g *gp) {
+    wefti_gfree_push(&pp->gfree, gp);
+    if (unlikely(pp->gfree.n > WEFTI_GFREE_MOST))
+        wefti_g_spill(pp);
+}
+
 void wefti_g_flush(struct p *pp);
+
+/* In a fork's child: all Gs but gp (NULL: none) are forgotten. */
+void wefti_g_after_fork(struct g *gp);
 
 /* Calls fn for every G ever carved, in order of carving, until it returns false. Takes no lock. */
 void wefti_g_foreach(bool (*fn)(struct g *gp, void *arg), void *arg);

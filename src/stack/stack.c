@@ -26,7 +26,6 @@
 static struct {
     struct wefti_lock lock;
     bool ready, protect, executable;
-    unsigned default_class;
     char *range, *range_end;                         /* not yet cut into slabs */
     struct wefti_slab *partial[WEFTI_STACK_CLASSES]; /* slabs with free slots, guards in place */
     struct wefti_slab *fresh[WEFTI_STACK_CLASSES];   /* slabs that only back promises so far */
@@ -34,6 +33,8 @@ static struct {
     int64_t promised[WEFTI_STACK_CLASSES];
     long mappings; /* still to be spent on mprotect guards */
 } reserve;
+
+unsigned wefti_stack_default;
 
 static size_t class_bytes(unsigned class) {
     return WEFTI_STACK_MIN << class;
@@ -70,12 +71,12 @@ void wefti_stack_init(bool protect) {
 
 void wefti_stack_set_default(size_t size) {
     int class = size ? wefti_stack_class(size) : 0;
-    reserve.default_class = class > 0 ? (unsigned)class : 0;
+    wefti_stack_default = class > 0 ? (unsigned)class : 0;
 }
 
 int wefti_stack_class(size_t size) {
     if (size == 0)
-        return (int)reserve.default_class;
+        return (int)wefti_stack_default;
     for (int c = 0; c < WEFTI_STACK_CLASSES; c++)
         if (class_bytes((unsigned)c) >= size)
             return c;
@@ -200,12 +201,8 @@ static bool promise(unsigned class, int64_t n) {
 
 /* ---- promises ---- */
 
-bool wefti_stack_promise(struct p *pp, unsigned class) {
-    if (likely(class == reserve.default_class && pp->promises > 0)) {
-        pp->promises--;
-        return true;
-    }
-    bool batch = class == reserve.default_class;
+bool wefti_stack_promise_slow(struct p *pp, unsigned class) {
+    bool batch = class == wefti_stack_default;
     wefti_lock(&reserve.lock);
     bool ok = batch && promise(class, PROMISE_BATCH);
     if (ok)
@@ -216,11 +213,7 @@ bool wefti_stack_promise(struct p *pp, unsigned class) {
     return ok;
 }
 
-void wefti_stack_unpromise(struct p *pp, unsigned class) {
-    if (likely(class == reserve.default_class && pp->promises < 4 * PROMISE_BATCH)) {
-        pp->promises++;
-        return;
-    }
+void wefti_stack_unpromise_slow(unsigned class) {
     wefti_lock(&reserve.lock);
     reserve.promised[class]--;
     wefti_unlock(&reserve.lock);
@@ -231,7 +224,7 @@ void wefti_stack_unpromise(struct p *pp, unsigned class) {
 static bool refill(struct p *pp) {
     wefti_lock(&reserve.lock);
     while (pp->nstacks < WEFTI_STACK_CACHE / 2 &&
-           take_slot(reserve.default_class, &pp->stacks[pp->nstacks]))
+           take_slot(wefti_stack_default, &pp->stacks[pp->nstacks]))
         pp->nstacks++;
     wefti_unlock(&reserve.lock);
     return pp->nstacks > 0;
@@ -244,45 +237,60 @@ static bool bind_other(struct g *gp) {
     return ok;
 }
 
-bool wefti_stack_bind(struct p *pp, struct g *gp) {
-    if (unlikely(gp->stack_class != reserve.default_class))
-        return bind_other(gp);
-    if (unlikely(pp->nstacks == 0) && !refill(pp))
-        return false;
-    gp->stack = pp->stacks[--pp->nstacks];
+bool wefti_stack_bind_slow(struct p *pp, struct g *gp) {
+    if (gp->stack_class != wefti_stack_default) {
+        if (!bind_other(gp))
+            return false;
+    } else {
+        if (pp->nstacks == 0 && !refill(pp))
+            return false;
+        gp->stack = pp->stacks[--pp->nstacks];
+    }
+    if (!gp->stack.slab->guarded)
+        gp->special |= WEFTI_SPECIAL_UNGUARDED;
     return true;
 }
 
-void wefti_stack_unbind(struct p *pp, struct g *gp) {
-    wefti_unpoison(gp->stack.lo + WEFTI_STACK_GUARD, wefti_stack_size(gp) - WEFTI_STACK_GUARD);
-    if (unlikely(gp->stack_class != reserve.default_class)) {
+/* The oldest of a full cache go, so that the newest stay hot. */
+static void spill(struct p *pp) {
+    wefti_lock(&reserve.lock);
+    for (unsigned i = 0; i < WEFTI_STACK_CACHE / 2; i++)
+        give_slot(&pp->stacks[i]);
+    wefti_unlock(&reserve.lock);
+    memmove(pp->stacks, pp->stacks + WEFTI_STACK_CACHE / 2, sizeof pp->stacks / 2);
+    pp->nstacks = WEFTI_STACK_CACHE / 2;
+}
+
+void wefti_stack_unbind_slow(struct p *pp, struct g *gp) {
+    if (gp->stack_class != wefti_stack_default) {
         wefti_lock(&reserve.lock);
         give_slot(&gp->stack);
         wefti_unlock(&reserve.lock);
     } else {
-        if (unlikely(pp->nstacks == WEFTI_STACK_CACHE)) {
-            /* The oldest go, so that the newest stay hot. */
-            wefti_lock(&reserve.lock);
-            for (unsigned i = 0; i < WEFTI_STACK_CACHE / 2; i++)
-                give_slot(&pp->stacks[i]);
-            wefti_unlock(&reserve.lock);
-            memmove(pp->stacks, pp->stacks + WEFTI_STACK_CACHE / 2, sizeof pp->stacks / 2);
-            pp->nstacks = WEFTI_STACK_CACHE / 2;
-        }
+        spill(pp);
         pp->stacks[pp->nstacks++] = gp->stack;
     }
     gp->stack.slab = NULL;
-}
-
-bool wefti_stack_stays_local(const struct g *gp) {
-    return gp->stack_class == reserve.default_class;
 }
 
 void wefti_stack_flush(struct p *pp) {
     wefti_lock(&reserve.lock);
     while (pp->nstacks > 0)
         give_slot(&pp->stacks[--pp->nstacks]);
-    reserve.promised[reserve.default_class] -= pp->promises;
+    reserve.promised[wefti_stack_default] -= pp->promises;
     pp->promises = 0;
     wefti_unlock(&reserve.lock);
+}
+
+void wefti_stack_after_fork(const struct g *gp) {
+    reserve.lock = (struct wefti_lock){0};
+    reserve.range = reserve.range_end = NULL;
+    memset(reserve.partial, 0, sizeof reserve.partial);
+    memset(reserve.fresh, 0, sizeof reserve.fresh);
+    memset(reserve.slots, 0, sizeof reserve.slots);
+    memset(reserve.promised, 0, sizeof reserve.promised);
+    if (gp && gp->stack.slab) {
+        gp->stack.slab->listed = 0; /* its free slots may be used: nobody else knows of them */
+        reserve.slots[gp->stack_class] = reserve.promised[gp->stack_class] = 1;
+    }
 }

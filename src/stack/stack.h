@@ -26,6 +26,7 @@
 #ifndef WEFTI_STACK_STACK_H
 #define WEFTI_STACK_STACK_H
 
+#include "../base/sanitize.h"
 #include "../rt/rt.h"
 
 #define WEFTI_STACK_MIN ((size_t)65536)
@@ -49,21 +50,59 @@ void wefti_stack_init(bool protect);
 int wefti_stack_class(size_t size);
 void wefti_stack_set_default(size_t size);
 
-/* Makes sure that one more stack of the class can be had later; false when there is no address
- * space for it. */
-bool wefti_stack_promise(struct p *pp, unsigned class);
-void wefti_stack_unpromise(struct p *pp, unsigned class);
+extern unsigned wefti_stack_default; /* the default class; constant during a run */
 
-/* Binds a promised stack. False when the system refuses (guard or mapping limits): try again later.
- */
-bool wefti_stack_bind(struct p *pp, struct g *gp);
-void wefti_stack_unbind(struct p *pp, struct g *gp);
+bool wefti_stack_promise_slow(struct p *pp, unsigned class);
+void wefti_stack_unpromise_slow(unsigned class);
+bool wefti_stack_bind_slow(struct p *pp, struct g *gp);
+void wefti_stack_unbind_slow(struct p *pp, struct g *gp);
+#define WEFTI_STACK_PROMISES 128 /* that a P keeps at most */
+
+/* Makes sure that one more stack of the class can be had later; false when there is no room. */
+static inline bool wefti_stack_promise(struct p *pp, unsigned class) {
+    if (unlikely(class != wefti_stack_default || pp->promises == 0))
+        return wefti_stack_promise_slow(pp, class);
+    pp->promises--;
+    return true;
+}
+
+static inline void wefti_stack_unpromise(struct p *pp, unsigned class) {
+    if (unlikely(class != wefti_stack_default || pp->promises >= WEFTI_STACK_PROMISES))
+        wefti_stack_unpromise_slow(class);
+    else
+        pp->promises++;
+}
+
+/* Binds a promised stack. False when the system refuses (limits of mappings): try again later. */
+static inline bool wefti_stack_bind(struct p *pp, struct g *gp) {
+    if (unlikely(gp->stack_class != wefti_stack_default || pp->nstacks == 0 ||
+                 !pp->stacks[pp->nstacks - 1].slab->guarded))
+        return wefti_stack_bind_slow(pp, gp);
+    gp->stack = pp->stacks[--pp->nstacks];
+    return true;
+}
+
+/* Its stack goes to the P's own list, where nobody else takes it: who still stands on it may do
+ * this. */
+static inline bool wefti_stack_stays_local(const struct g *gp) {
+    return gp->stack_class == wefti_stack_default;
+}
+
+static inline void wefti_stack_unbind(struct p *pp, struct g *gp) {
+    wefti_unpoison(gp->stack.lo + WEFTI_STACK_GUARD,
+                   (WEFTI_STACK_MIN << gp->stack_class) - WEFTI_STACK_GUARD);
+    if (unlikely(!wefti_stack_stays_local(gp) || pp->nstacks == WEFTI_STACK_CACHE)) {
+        wefti_stack_unbind_slow(pp, gp);
+        return;
+    }
+    pp->stacks[pp->nstacks++] = gp->stack;
+    gp->stack.slab = NULL;
+}
+
 /* A P goes: its cached stacks and promises return to the reserve. */
 void wefti_stack_flush(struct p *pp);
-
-/* Its stack goes to the P's own list, where nobody else takes it: it may be unbound by who still
- * stands on it. */
-bool wefti_stack_stays_local(const struct g *gp);
+/* In a fork's child: all stacks but gp's (NULL: none) are forgotten. */
+void wefti_stack_after_fork(const struct g *gp);
 
 static inline size_t wefti_stack_size(const struct g *gp) {
     return WEFTI_STACK_MIN << gp->stack_class;

@@ -124,7 +124,7 @@ static void func_unref(struct m *mp, struct weft_timer *t) {
 }
 
 static void func_late(struct m *mp, struct wefti_timer *wt) {
-    static const struct weft_impl_site site = {__FILE__, "weft_after_func", __LINE__, 1};
+    static const struct weft_impl_site site = {__FILE__, "weft_after_func", __LINE__, 1, NULL};
     struct weft_timer *t = (struct weft_timer *)wt;
     const struct weft_attr attr = {.ctx = weft_ctx_background()};
     const uint64_t words[6] = {(uintptr_t)wt->arg};

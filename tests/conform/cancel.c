@@ -42,8 +42,10 @@ TEST(cancel_ends_what_would_wait) {
     CHECK(!weft_send(none, 1));
     CHECK_EQ(errno, ECANCELED);
     errno = 0;
+    v = 9;
     CHECK(!weft_recv(none, &v));
     CHECK_EQ(errno, ECANCELED);
+    CHECK_EQ(v, 0);
     errno = 0;
     CHECK_EQ(weft_select(weft_case_recv(flat, &v), weft_case_send(flat, 1)), -1);
     CHECK_EQ(errno, ECANCELED);

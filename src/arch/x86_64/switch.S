@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Switching between stacks on x86-64 (System V ABI).
+ * Starting and leaving stacks on x86-64 (System V ABI). The switch between two saved contexts is inline
+ * (arch_cpu.h), so that each place where it is used saves only the registers that live across it.
  *
  * A saved context is a stack pointer to this frame, lowest address first:
  *
  *      0  mxcsr (4 bytes), x87 control word (2), unused (2)
- *      8  r15, r14, r13, r12, rbx, rbp
- *     56  return address
+ *      8  where to go on
+ *     16  rbp
  *
- * The way out is pop and an indirect jump: a ret would be mispredicted each time, since the return stack predictor
- * knows only the other side's calls. Of mxcsr the upper bits are control, bits 0 to 5 are sticky status flags, which
- * differ after nearly every computation: comparing those too would load mxcsr at nearly every switch.
+ * Of mxcsr the upper bits are control, bits 0 to 5 are sticky status flags, which differ after nearly
+ * every computation: comparing those too would load mxcsr at nearly every switch.
  */
 #define MXCSR_CONTROL 0xffc0
 #define MXCSR_DEFAULT 0x1f80
@@ -30,7 +30,50 @@
     .size \name, . - \name
     .endm
 
-    .macro SAVE_REGISTERS
+    /* The running control words: mxcsr to eax, x87 to cx. Uses the red zone of no frame: the stack is left. */
+    .macro READ_CONTROL_WORDS
+    stmxcsr -8(%rsp)
+    fnstcw -4(%rsp)
+    movl -8(%rsp), %eax
+    movzwl -4(%rsp), %ecx
+    .endm
+
+    /* Expects them there; a goroutine starts with the control words of a fresh process. */
+    .macro DEFAULT_CONTROL_WORDS
+    xorl $MXCSR_DEFAULT, %eax
+    testl $MXCSR_CONTROL, %eax
+    jne 1f
+    cmpw $FCW_DEFAULT, %cx
+    je 2f
+1:  movl $MXCSR_DEFAULT, -8(%rsp)
+    movw $FCW_DEFAULT, -4(%rsp)
+    ldmxcsr -8(%rsp)
+    fldcw -4(%rsp)
+2:
+    .endm
+
+    .text
+
+/* void arch_jump(void *load): nothing of the caller is ever returned to. */
+FUNCTION arch_jump
+    .cfi_undefined %rip
+    READ_CONTROL_WORDS
+    movq %rdi, %rsp
+    xorl (%rsp), %eax
+    testl $MXCSR_CONTROL, %eax
+    jne 1f
+    cmpw 4(%rsp), %cx
+    jne 1f
+2:  addq $8, %rsp
+    popq %rcx
+    jmp *%rcx
+1:  ldmxcsr (%rsp)
+    fldcw 4(%rsp)
+    jmp 2b
+END arch_jump
+
+/* void arch_start(void **save, void *top, struct g *gp) */
+FUNCTION arch_start
     pushq %rbp
     .cfi_adjust_cfa_offset 8
     .cfi_rel_offset %rbp, 0
@@ -49,89 +92,53 @@
     pushq %r15
     .cfi_adjust_cfa_offset 8
     .cfi_rel_offset %r15, 0
+    pushq %rbp
+    .cfi_adjust_cfa_offset 8
+    leaq 3f(%rip), %rax
+    pushq %rax
+    .cfi_adjust_cfa_offset 8
     subq $8, %rsp
     .cfi_adjust_cfa_offset 8
     stmxcsr (%rsp)
     fnstcw 4(%rsp)
     movl (%rsp), %eax
     movzwl 4(%rsp), %ecx
-    .endm
-
-    /* Expects the running control words in eax (mxcsr) and cx (x87). */
-    .macro LOAD_CONTEXT
-    xorl (%rsp), %eax
-    testl $MXCSR_CONTROL, %eax
-    jne 1f
-    cmpw 4(%rsp), %cx
-    jne 1f
-2:  addq $8, %rsp
-    popq %r15
-    popq %r14
-    popq %r13
-    popq %r12
-    popq %rbx
-    popq %rbp
-    popq %rcx
-    jmp *%rcx
-1:  ldmxcsr (%rsp)
-    fldcw 4(%rsp)
-    jmp 2b
-    .endm
-
-    /* Expects the same; a goroutine starts with the control words of a fresh process. */
-    .macro DEFAULT_CONTROL_WORDS
-    xorl $MXCSR_DEFAULT, %eax
-    testl $MXCSR_CONTROL, %eax
-    jne 1f
-    cmpw $FCW_DEFAULT, %cx
-    je 2f
-1:  subq $8, %rsp
-    movl $MXCSR_DEFAULT, (%rsp)
-    movw $FCW_DEFAULT, 4(%rsp)
-    ldmxcsr (%rsp)
-    fldcw 4(%rsp)
-    addq $8, %rsp
-2:
-    .endm
-
-    .text
-
-/* void arch_switch(void **save, void *load) */
-FUNCTION arch_switch
-    SAVE_REGISTERS
     movq %rsp, (%rdi)
-    movq %rsi, %rsp
-    LOAD_CONTEXT
-END arch_switch
-
-/* void arch_jump(void *load) */
-FUNCTION arch_jump
-    subq $8, %rsp
-    stmxcsr (%rsp)
-    fnstcw 4(%rsp)
-    movl (%rsp), %eax
-    movzwl 4(%rsp), %ecx
-    movq %rdi, %rsp
-    LOAD_CONTEXT
-END arch_jump
-
-/* void arch_start(void **save, void *top, struct g *gp) */
-FUNCTION arch_start
-    SAVE_REGISTERS
-    movq %rsp, (%rdi)
+    .cfi_remember_state
+    .cfi_undefined %rip
     movq %rsi, %rsp
     movq %rdx, %rdi
     DEFAULT_CONTROL_WORDS
     jmp goroutine_top
+    .cfi_restore_state
+    .cfi_adjust_cfa_offset -16
+3:  popq %rbp
+    .cfi_adjust_cfa_offset -8
+    popq %r15
+    .cfi_adjust_cfa_offset -8
+    .cfi_restore %r15
+    popq %r14
+    .cfi_adjust_cfa_offset -8
+    .cfi_restore %r14
+    popq %r13
+    .cfi_adjust_cfa_offset -8
+    .cfi_restore %r13
+    popq %r12
+    .cfi_adjust_cfa_offset -8
+    .cfi_restore %r12
+    popq %rbx
+    .cfi_adjust_cfa_offset -8
+    .cfi_restore %rbx
+    popq %rbp
+    .cfi_adjust_cfa_offset -8
+    .cfi_restore %rbp
+    ret
 END arch_start
 
 /* void arch_start_jump(void *top, struct g *gp) */
 FUNCTION arch_start_jump
-    subq $8, %rsp
-    stmxcsr (%rsp)
-    fnstcw 4(%rsp)
-    movl (%rsp), %eax
-    movzwl 4(%rsp), %ecx
+    .cfi_undefined %rip
+    READ_CONTROL_WORDS
     movq %rdi, %rsp
     movq %rsi, %rdi
     DEFAULT_CONTROL_WORDS

@@ -43,6 +43,11 @@ int os_thread_create(struct os_thread *thread, size_t stack, void *(*fn)(void *)
     return err;
 }
 
+void os_thread_self(struct os_thread *thread) {
+    pthread_t handle = pthread_self();
+    memcpy(&thread->handle, &handle, sizeof handle);
+}
+
 static pthread_t thread_of(const struct os_thread *thread) {
     pthread_t handle;
     memcpy(&handle, &thread->handle, sizeof handle);
