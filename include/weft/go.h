@@ -25,6 +25,15 @@ WEFT_BEGIN_DECLS
  * leaves by weft_goexit instead, the run goes on for as long as other goroutines exist. Several
  * runs may follow one another in a process; objects of an earlier run are void.
  *
+ * A thread of the program's that is in a waiting call when the run ends gets ECANCELED from it if
+ * it is cancellable, and what comes of a time-out if it is a timed one; in any other it sleeps for
+ * good.
+ *
+ * Where no runtime is running, objects can be made, used and freed. Starting a goroutine there ends
+ * the program: "a goroutine can't be started: no runtime is running (weft_run or weft_start
+ * first)". So does arming a timer, as sleeps, time-outs and contexts with a deadline do. A call
+ * that would have to wait fails with ECANCELED if it is cancellable, else it ends the program.
+ *
  * Traits:  blocks the thread; threads that are no goroutine; allocates.
  * Returns: app's value; or -1 with errno when the runtime could not be started.
  * Errors:  EBUSY   a runtime is running in this process already.
@@ -110,7 +119,8 @@ struct weft_attr {
  * for references). An exception that leaves fn calls std::terminate.
  *
  * Traits:  never parks; any thread; allocates.
- * Returns: 0, or -1 with errno. A fn of NULL ends the program: "go of nil func value".
+ * Returns: 0, or -1 with errno. A fn of NULL ends the program: "go of nil func value"; so does a
+ *          call while no runtime is running (weft_run).
  * Errors:  ENOMEM  no memory for one more goroutine. Nothing was started, nothing leaked.
  * Order:   what the caller wrote before is seen by the new goroutine. The end of a goroutine is
  *          before nothing by itself: use a channel, a weft_wg or a weft_group.
@@ -247,7 +257,7 @@ WEFT_API int weft_num_cpu(void);
 /*
  * weft_gomaxprocs sets how many goroutines run at the same time, and returns what it was; n < 1
  * only asks. The start value is GOMAXPROCS (or WEFT_MAXPROCS) of the environment, else the CPUs in
- * the affinity mask, lowered by the cgroup's CPU quota. Setting it ends the following of the quota.
+ * the affinity mask, lowered by the cgroup's CPU quota as it is when the runtime starts.
  *
  * Traits:  parks until running goroutines have reached a stop, not cancellable; any thread;
  *          allocates.
@@ -302,8 +312,9 @@ WEFT_API int weft_set_max_threads(int n);
 WEFT_API void weft_block_enter(void);
 
 /*
- * weft_block_exit ends what weft_block_enter began; the goroutine may wait for its turn to run.
- * It stays on its thread, and errno stays as the foreign code left it.
+ * weft_block_exit ends what weft_block_enter began; the goroutine may wait for its turn to run, and
+ * then goes on, on another thread perhaps, unless weft_lock_os_thread keeps it on this one. errno
+ * stays as the foreign code left it.
  *
  * Traits:  waits for a turn to run, not cancellable; any thread, any time; no memory.
  * See:     weft_block.
@@ -317,7 +328,8 @@ WEFT_API void weft_block_exit(void);
  * what the expression left.
  *
  * However the expression is left (return or goto in a statement expression, a C++ exception), the
- * bracket is closed; longjmp and weft_goexit out of it are not allowed.
+ * bracket is closed; longjmp and weft_goexit out of it are not allowed. The expression is evaluated
+ * on one thread; what follows may run on another, as after any call that parks.
  *
  * Traits:  blocks the thread, not cancellable; any thread, any time; no memory.
  * Example: n = weft_block(read(fd, buf, sizeof buf));
@@ -386,15 +398,24 @@ WEFT_API void *weft_key_get(weft_key key);
 WEFT_API int weft_key_set(weft_key key, void *value);
 
 /*
- * weft_after_fork makes a fork's child a runtime of its own, in which the thread that called fork
- * goes on as goroutine 1. Objects made before the fork are void in the child.
+ * weft_after_fork makes a fork's child a runtime of its own, in which the goroutine that called
+ * fork goes on as goroutine 1. Objects made before the fork, goroutines and contexts among them,
+ * are void in the child; the caller's deferred calls, goroutine-local values and name stay, it runs
+ * under the background context, and the number of Ps is that of a start.
+ *
+ * When the fork was made on the thread that called weft_run, the end of goroutine 1 has weft_run
+ * return in the child. On another thread of the runtime there is nothing to return to: the end of
+ * goroutine 1 ends the process by exit(), with app's value, or with 0 for any other goroutine. A
+ * thread that is no goroutine becomes the one that called weft_start, once.
  *
  * Without it the child may do what POSIX allows the child of a program with threads, and exec; a
- * weft call ends it with a message.
+ * weft call ends it with a message. Before the first run, and between two, a child needs no
+ * weft_after_fork. A vfork's child may exec or _exit.
  *
  * Traits:  never parks; a fork's child, as its first weft call; allocates.
  * Returns: 0, or -1 with errno.
- * Errors:  EPERM   this process is not such a child.
+ * Errors:  EPERM   this process is not such a child, or is one already made a runtime; or a signal
+ *                  handler that interrupted weft has forked.
  *          ENOMEM, EAGAIN   no memory or no thread to be had.
  * Example: if (fork() == 0) { weft_after_fork(); serve(listener); _exit(0); }
  * From:    POSIX, fork.

@@ -33,9 +33,9 @@ typedef struct weft_group {
  * returns int: 0, or an error, of which the first cancels the context with that error as its cause.
  * weft_goexit counts as 0. Arguments are those of weft_go.
  *
- * The context is made at the first weft_group_go, as a child of the caller's current context. At
- * the group's limit the call waits for a goroutine of the group to end; those who wait are served
- * in the order in which they came.
+ * The context is made at the first weft_group_go, unless weft_group_ctx has made it, as a child of
+ * the caller's current context. At the group's limit the call waits for a goroutine of the group to
+ * end; those who wait are served in the order in which they came.
  *
  * Traits:  parks at the limit ("semacquire"), not cancellable; any thread; allocates.
  * Returns: 0, or -1 with errno and nothing started.
@@ -96,8 +96,8 @@ WEFT_API int weft_group_wait(weft_group *g);
 
 /*
  * weft_group_cancel cancels the group's context, with ECANCELED. It is no error of the group's:
- * weft_group_wait returns what the goroutines returned. Without a context, before the first
- * weft_group_go, it does nothing.
+ * weft_group_wait returns what the goroutines returned. Before the group has a context, which the
+ * first weft_group_go or weft_group_ctx makes, it does nothing.
  *
  * Traits:  never parks; any thread; no memory.
  * Order:   before every call that fails because of it.

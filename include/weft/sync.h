@@ -256,7 +256,8 @@ WEFT_API int weft_impl_wg_go(weft_wg *wg, const struct weft_impl_site *site, voi
  * run has ended. A fn that leaves by weft_goexit counts as done; one that calls weft_once_do on
  * the same once waits for ever.
  *
- * Traits:  parks while another runs fn ("sync.Mutex.Lock"), not cancellable; any thread; no memory.
+ * Traits:  parks while another runs fn ("sync.Mutex.Lock"), not cancellable; any thread; allocates
+ *          a little around fn (without memory the program ends).
  * Order:   the end of fn is before the return of every call.
  * From:    Go, sync.Once.
  */

@@ -3,7 +3,8 @@
  * weft/time.h: the clock, sleeping, timers and tickers.
  *
  * weft_duration, weft_time and the units are in weft/base.h. Timers behave as in Go 1.23 and later:
- * a stop or reset takes back a value that nobody has received.
+ * a stop or reset takes back a value that nobody has received. Timers need a runtime: arming one,
+ * or sleeping, where none is running ends the program (weft_run).
  */
 #ifndef WEFT_TIME_H
 #define WEFT_TIME_H

@@ -19,8 +19,7 @@
 /*
  * Invariants, under the lock:
  *   - with buffered elements no receiver waits; with room in the buffer no sender waits
- *   - sendq and recvq are not both non-empty, but for selects that wait on both sides of one
- * channel
+ *   - sendq and recvq are not both non-empty, but for selects that wait on both sides of one channel
  *   - a closed channel has no unclaimed waiters
  * A queue may hold sudogs whose wait another has won (cancelled, or a select gone elsewhere): they
  * are skipped.

@@ -28,11 +28,13 @@
  *   PARKING              it has published the wait and is still on its M's CPU
  *   PARKED               its M has switched away from its stack: somebody may run it
  *   …|CLAIMED            one waker has won this wait (compare-and-swap on the word): that waker
- * alone hands over the value and calls wefti_ready(); every other waker loses and tries the next
- * waiter PARKING|CLAIMED|NOTIFIED   the winner called wefti_ready() before the switch; the M that
- * switches away readies it PARKED|HELD          an inspector (dump, compaction) reads the
- * goroutine's stack; wefti_ready() leaves NOTE, and the inspector readies the goroutine when it
- * lets go
+ *                        alone hands over the value and calls wefti_ready(); every other waker
+ *                        loses and tries the next waiter
+ *   PARKING|CLAIMED|NOTIFIED
+ *                        the winner called wefti_ready() before the switch; the M that switches
+ *                        away readies it
+ *   PARKED|HELD          an inspector (dump, compaction) reads the goroutine's stack; wefti_ready()
+ *                        leaves NOTE, and the inspector readies the goroutine when it lets go
  *
  *   PARKING --(after the switch)--> PARKED --claim--> PARKED|CLAIMED --ready--> 0
  *   PARKING --claim--> PARKING|CLAIMED --(switch)--> PARKED|CLAIMED --ready--> 0
@@ -220,7 +222,8 @@ enum wefti_gstatus {
 
 #define WEFTI_NAME_SIZE 32
 
-#define WEFTI_MAIN_BY_FORK 2 /* goroutine 1 of a fork's child, started as another: its result is 0 */
+#define WEFTI_MAIN_BY_FORK                                                                         \
+    2 /* goroutine 1 of a fork's child, started as another: its result is 0 */
 
 #define WEFTI_SPECIAL_BOUND 0x01u     /* bound is set */
 #define WEFTI_SPECIAL_FRESH 0x02u     /* it has not run yet: no stack */
@@ -284,8 +287,8 @@ struct g {
     uint8_t foreign;      /* stands for a thread that weft did not start: id 0, not counted */
     uint8_t captive;      /* bound is temporary: a safe point in a call that may not migrate */
     uint8_t main;         /* 1: goroutine 1 of weft_run; or WEFTI_MAIN_BY_FORK */
-    uint8_t straggler;                     /* its M was set aside at the end of a run */
-    uint32_t system;                       /* runtime goroutine: not counted, not dumped */
+    uint8_t straggler;    /* its M was set aside at the end of a run */
+    uint32_t system;      /* runtime goroutine: not counted, not dumped */
     struct g *ambient_next, *ambient_prev; /* guarded by ambient->lock */
     void *fiber;                           /* ThreadSanitizer's fiber */
     void *asan_stack;                      /* AddressSanitizer's fake stack while not running */
@@ -361,7 +364,8 @@ struct m {
 /* Binds gp to mp's thread; NULL unbinds. */
 static inline void wefti_bind(struct g *gp, struct m *mp) {
     store_relaxed(&gp->bound, mp);
-    gp->special = (uint8_t)(mp ? gp->special | WEFTI_SPECIAL_BOUND : gp->special & ~WEFTI_SPECIAL_BOUND);
+    gp->special =
+        (uint8_t)(mp ? gp->special | WEFTI_SPECIAL_BOUND : gp->special & ~WEFTI_SPECIAL_BOUND);
 }
 
 /* The M that runs gp at the moment, or NULL. For observers. */
@@ -414,7 +418,7 @@ struct p {
     struct m *m;    /* the M that has it (atomic for readers) */
     uint64_t ticket, ticket_end; /* block of wait tickets */
     uint64_t goid, goid_end;     /* block of goroutine ids */
-    uint32_t seeded; /* the oracle decides more than usual (GODEBUG=schedseed) */
+    uint32_t seeded;             /* the oracle decides more than usual (GODEBUG=schedseed) */
 
     struct wefti_glist gfree;   /* free Gs, last first */
     struct wefti_glist yielded; /* on their way to the global queue, in one batch */

@@ -4,8 +4,9 @@
  * thieves.
  *
  *   tail  written by the owner alone: put writes the slot, then tail (release)
- *   head  moved by whoever takes, by compare-and-swap: the one whose swap wins owns the slots it
- * moved over next  one slot in front of the ring, exchanged by owner and thieves
+ *   head  moved by whoever takes, by compare-and-swap: the one whose swap wins owns the slots that
+ *         it moved over
+ *   next  one slot in front of the ring, exchanged by owner and thieves
  *
  * Put's release of tail pairs with the thief's acquire of it (the slots are written); a taker's
  * release of head pairs with put's acquire of it (the slots are read, and may be written over).

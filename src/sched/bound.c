@@ -2,8 +2,8 @@
 /*
  * Goroutines that run on one M only, and wait as that M's thread.
  *
- *   locked    between weft_lock_os_thread and the matching unlock; the M runs nobody else
- * meanwhile, since the thread's state (locks it holds, __thread variables) is the goroutine's
+ *   locked    between weft_lock_os_thread and the matching unlock; the M runs nobody else meanwhile,
+ *             since the thread's state (locks it holds, __thread variables) is the goroutine's
  *   foreign   stands for a thread of the program's while that is in a weft call
  *   captive   was to give up its P in a call that may not move it to another thread
  *

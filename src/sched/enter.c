@@ -4,14 +4,17 @@
  * that have no M.
  *
  *   no M       a thread of the program's. While a run is on it gets a record and a goroutine that
- * stands for it; each call takes a P at its start and gives it back at its end. Without a run,
- * calls that need none (making, trying, freeing) work under one lock, as "the outside M". nested a
- * signal handler that interrupted the runtime called into it: the program ends, since the lists it
- * would touch are half changed forked     the child of a fork: only exec is allowed, or
- * weft_after_fork ended      the run is over: the goroutine goes no further, its M ends foreign see
- * above bracket    a call inside weft_block: takes a P for its duration preempt    the time slice
- * is over, or the world stops: in a call that may park the goroutine goes to the global queue, in
- * others it stays on its thread and waits for a P (captive)
+ *              stands for it; each call takes a P at its start and gives it back at its end. Without
+ *              a run, calls that need none (making, trying, freeing) work under one lock, as "the
+ *              outside M"; while a run ends they wait until it has ended
+ *   nested     a signal handler that interrupted the runtime called into it: the program ends, since
+ *              the lists it would touch are half changed
+ *   forked     the child of a fork: only exec is allowed, or weft_after_fork
+ *   ended      the run is over: the goroutine goes no further, its M ends
+ *   foreign    see above
+ *   bracket    a call inside weft_block: takes a P for its duration
+ *   preempt    the time slice is over, or the world stops: in a call that may park the goroutine
+ *              goes to the global queue, in others it stays on its thread and waits for a P (captive)
  */
 #include <errno.h>
 #include <pthread.h>

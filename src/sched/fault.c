@@ -19,8 +19,6 @@
 #include "../stack/stack.h"
 #include "state.h"
 
-#define ALT_STACK ((size_t)65536)
-
 static struct sigaction before_segv, before_bus;
 static bool installed;
 
@@ -75,10 +73,10 @@ void wefti_fault_remove(void) {
 
 /* This thread's alternate stack, unless it has one. */
 void wefti_fault_stack(struct m *mp) {
-    stack_t old, alt = {.ss_size = ALT_STACK};
+    stack_t old, alt = {.ss_size = WEFTI_ALT_STACK};
     if (sigaltstack(NULL, &old) == 0 && !(old.ss_flags & SS_DISABLE))
         return;
-    alt.ss_sp = os_reserve(ALT_STACK, 4096);
+    alt.ss_sp = os_reserve(WEFTI_ALT_STACK, 4096);
     if (alt.ss_sp && sigaltstack(&alt, NULL) == 0)
         mp->altstack = alt.ss_sp;
 }
@@ -88,6 +86,6 @@ void wefti_fault_stack_gone(struct m *mp) {
         return;
     stack_t none = {.ss_flags = SS_DISABLE};
     sigaltstack(&none, NULL);
-    os_release(mp->altstack, ALT_STACK);
+    os_release(mp->altstack, WEFTI_ALT_STACK);
     mp->altstack = NULL;
 }

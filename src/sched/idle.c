@@ -9,9 +9,10 @@
  *
  * No lost work, the two sides in prose (both fences are full ones):
  *
- *   submitter: puts G on a queue;  fence;  reads npidle and nmspinning; wakes an M if an idle P and
- * no spinner idler:     nmspinning--;       fence;  reads all queues; takes a P again and goes on
- * if one holds work
+ *   submitter: puts G on a queue;  fence;  reads npidle and nmspinning;
+ *              wakes an M if there is an idle P and no spinner
+ *   idler:     nmspinning--;       fence;  reads all queues;
+ *              takes a P again and goes on if one holds work
  *
  * If the submitter read nmspinning > 0, some spinner's decrement comes after, and that spinner's
  * reads, after its fence, see G. If it read npidle == 0, every P has an M that has not given it up

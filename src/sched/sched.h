@@ -11,14 +11,18 @@
  *
  * The shape of a wait, here on an object with a lock and a queue:
  *
- *     struct m *mp = wefti_enter_park();     (a call that may park may also continue on another
- * thread) struct g *gp = mp->curg; wefti_plock(mp, &o->lock, rank); if (what it wants is there) {
- * take it; unlock; leave; return } struct sudog *sg = &gp->sudog; sg->ticket = wefti_wait_begin(mp,
- * gp, WEFTI_WAIT_…, cancellable);       publishes PARKING sg->g = gp; push sg on o's queue;
+ *     struct m *mp = wefti_enter_park();         it may continue on another thread
+ *     struct g *gp = mp->curg;
+ *     wefti_plock(mp, &o->lock, rank);
+ *     if (what it wants is there) { take it; unlock; leave; return }
+ *     struct sudog *sg = &gp->sudog;
+ *     sg->ticket = wefti_wait_begin(mp, gp, WEFTI_WAIT_…, cancellable);    publishes PARKING
+ *     sg->g = gp; push sg on o's queue;
  *     wefti_punlock(mp, &o->lock, rank);
- *     mp = wefti_wait(mp, gp);               forget mp, P and whatever hangs on them: the thread
- * may be another look at gp->wake; when it isn't OK, the sudog may still be queued: lock, remove if
- * sg->queued, unlock wefti_leave(mp);
+ *     mp = wefti_wait(mp, gp);                   forget mp, P and whatever hangs on them
+ *     look at gp->wake; when it isn't OK, the sudog may still be queued:
+ *         lock, remove if sg->queued, unlock
+ *     wefti_leave(mp);
  *
  * and of a wake-up:
  *

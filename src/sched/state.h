@@ -205,6 +205,7 @@ bool wefti_starting_or_ending(void); /* some thread is in weft_start, weft_stop,
 
 /* ---- fault.c ---- */
 __attribute__((noreturn)) void wefti_report_overflow(const struct g *gp);
+#define WEFTI_ALT_STACK ((size_t)65536)
 void wefti_fault_install(void);
 void wefti_fault_remove(void);
 void wefti_fault_stack(struct m *mp);

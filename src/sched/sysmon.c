@@ -5,12 +5,12 @@
  *   retake   a P left in a bracket for a tick, when there is other work, or for 10 ms in any case
  *   preempt  a goroutine that has run for 10 ms while others wait: its M's attention byte
  *   rescue   a goroutine in front of a P that computes on without getting to it, while another P is
- * idle; a queue that no thread could be had for; timers that are due with nobody to run them trace
- * GODEBUG=schedtrace
+ *            idle; a queue that no thread could be had for; timers due with nobody to run them
+ *   trace    GODEBUG=schedtrace
  *
  * It looks every 20 µs; after 50 looks in a row that found nothing to do it doubles the pause up to
- * 10 ms. When all Ps have been idle for some of those it sleeps until a P is taken from the idle
- * list (or a trace line is due): an idle program costs nothing.
+ * 10 ms. When all Ps are idle it sleeps until one is taken from the idle list (or a trace line is
+ * due): an idle program costs nothing.
  *
  * It owns no lock while it reads the Ps: status and ticks are atomic, and what it decides by them
  * it does by compare-and-swap (retake) or as a hint that may come in vain (preempt).
@@ -155,7 +155,8 @@ void *wefti_sysmon_main(void *arg) {
     while (!load_acquire(&S.monend)) {
         int64_t now = os_nanotime();
         int64_t trace_at = period > 0 ? traced + period : -1;
-        bool slept = pause == LONGEST && sleep_long(trace_at);
+        bool idle = load_relaxed(&S.npidle) == load_relaxed(&S.nprocs);
+        bool slept = idle && sleep_long(trace_at);
         if (!slept) {
             int64_t wake = now + pause;
             pause_until(period > 0 && trace_at < wake ? trace_at : wake);

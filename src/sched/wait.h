@@ -17,8 +17,7 @@ bool wefti_claim_shared(struct g *gp, uint64_t ticket);
 static inline uint64_t wefti_wait_begin(struct m *mp, struct g *gp, enum wefti_reason reason,
                                         bool cancellable) {
     struct p *pp = mp->p;
-    uint64_t ticket =
-        likely(pp->ticket < pp->ticket_end) ? pp->ticket++ : wefti_ticket_block(pp);
+    uint64_t ticket = likely(pp->ticket < pp->ticket_end) ? pp->ticket++ : wefti_ticket_block(pp);
     store_relaxed(&gp->reason, (uint8_t)reason);
     gp->wake = WEFTI_WAKE_OK;
     uint64_t flags = WEFTI_PARKING | (cancellable ? WEFTI_CANCELLABLE : 0);

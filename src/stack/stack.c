@@ -31,7 +31,8 @@ static struct {
     struct wefti_slab *fresh[WEFTI_STACK_CLASSES];   /* slabs that only back promises so far */
     int64_t slots[WEFTI_STACK_CLASSES];              /* cut or set aside */
     int64_t promised[WEFTI_STACK_CLASSES];
-    long mappings; /* still to be spent on mprotect guards */
+    long mappings;     /* still to be spent on mprotect guards … */
+    long mappings_few; /* … from here on, on one guard a slab */
 } reserve;
 
 unsigned wefti_stack_default;
@@ -54,9 +55,11 @@ void wefti_stack_init(bool protect) {
         return;
     reserve.ready = true;
     reserve.protect = true;
-    reserve.mappings = os_max_mappings() / 2;
-#ifndef WEFTI_ASAN /* LeakSanitizer reads whole slabs, and only mappings tell it what it may not   \
-                      read */
+    long most = os_max_mappings();
+    reserve.mappings = most / 4 * 3; /* the program has some of its own */
+    reserve.mappings_few = most / 4;
+/* LeakSanitizer reads whole slabs, and only mappings tell it what it may not. */
+#ifndef WEFTI_ASAN
     if (!protect) {
         char *probe = os_reserve(4096, 4096);
         if (probe) {
@@ -136,23 +139,30 @@ static struct wefti_slab *make_slab(unsigned class) {
     return slab;
 }
 
-/* Guards a slab when its first slot is bound: a slab that only backs promises costs no system call.
- */
+static bool guard(char *lo) {
+    if (!reserve.protect)
+        return os_guard_install(lo, WEFTI_STACK_GUARD);
+    reserve.mappings -= 2;
+    return os_guard_protect(lo, WEFTI_STACK_GUARD);
+}
+
+/* How many slots of a new slab get a guard: each; the lowest alone; none when mappings run out. */
+static unsigned guards_for(unsigned slots) {
+    if (!reserve.protect || reserve.mappings >= reserve.mappings_few + 2 * (long)slots)
+        return slots;
+    return reserve.mappings >= 2 ? 1 : 0;
+}
+
+/* Guards a slab when its first slot is bound: one that only backs promises costs no system call. */
 static bool guard_slab(struct wefti_slab *slab) {
-    unsigned n = slab_slots(slab->class);
+    unsigned slots = slab_slots(slab->class), n = guards_for(slots);
     if (reserve.executable && !os_make_executable(slab->start, slab_bytes(slab->class)))
         return false;
-    bool each = !reserve.protect || reserve.mappings >= 2 * (long)n;
-    for (unsigned i = 0; i < (each ? n : 1); i++) {
-        char *lo = slab->start + i * slab->slot_size;
-        if (reserve.protect ? !os_guard_protect(lo, WEFTI_STACK_GUARD)
-                            : !os_guard_install(lo, WEFTI_STACK_GUARD))
+    for (unsigned i = 0; i < n; i++)
+        if (!guard(slab->start + i * slab->slot_size))
             return false;
-        if (reserve.protect)
-            reserve.mappings -= 2;
-    }
     wefti_root_region(slab->start, slab_bytes(slab->class));
-    slab->guarded = each ? 1 : 0;
+    slab->guarded = n == slots;
     return true;
 }
 

@@ -16,10 +16,10 @@
  *
  * Guards, two ways, chosen once per process:
  *   install  madvise(MADV_GUARD_INSTALL): no mapping is split (Linux 6.13 and later)
- *   protect  mprotect(PROT_NONE): two mappings a slot, of which the kernel allows some 65,000.
- * Slabs made when half of those are used have one guard, below their lowest slot; their goroutines'
- * stack pointers are checked whenever they switch away (wefti_stack_check), so an overflow is found
- * late there, and said so.
+ *   protect  mprotect(PROT_NONE): two mappings a slot, of which the kernel allows some 65,000. Slabs
+ *            made when half of those are used have one guard, below their lowest slot, and none once
+ *            three quarters are; their goroutines' stack pointers are checked whenever they switch
+ *            away (WEFTI_SPECIAL_UNGUARDED), so that an overflow is found late there, but found.
  *
  * Free slots are last in, first out: per P for the default class, then in the slabs' bitmaps.
  */

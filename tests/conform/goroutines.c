@@ -355,7 +355,7 @@ static long affordable(void) {
     return n;
 }
 
-TEST(G_million_parked) {
+static void park_a_million(void) {
     weft_chan(int) c = weft_chan_make(int, 0);
     const long n = affordable();
     CHECK(n > 0);
@@ -370,4 +370,13 @@ TEST(G_million_parked) {
     EVENTUALLY(weft_num_goroutine() == 1);
     CHECK_EQ(count, n);
     weft_chan_unref(c);
+}
+
+TEST(G_million_parked) {
+    park_a_million();
+}
+
+/* More than there are mappings for guards: most stacks have none then. */
+TEST_ENV(G_million_parked_guarded_by_mappings, "GODEBUG=guardprotect=1") {
+    park_a_million();
 }
