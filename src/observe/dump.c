@@ -18,7 +18,6 @@
  * gives a header that was true a moment ago. Gs are never freed, and what their sites and names
  * hold is static or inside the G.
  */
-#include <string.h>
 
 #include <weft/debug.h>
 #include <weft/go.h>
@@ -72,7 +71,8 @@ static const char *state_text(struct g *gp, uint32_t status) {
 /* The name, cut and cleaned: whoever parses headers is not to trip over it. */
 static void put_name(struct wefti_out *out, struct g *gp) {
     char name[WEFTI_NAME_SIZE];
-    memcpy(name, gp->name, sizeof name);
+    for (size_t i = 0; i < sizeof name; i++)
+        name[i] = load_relaxed(&gp->name[i]);
     name[sizeof name - 1] = '\0';
     for (char *c = name; *c != '\0'; c++)
         if ((unsigned char)*c < ' ' || *c == '"' || *c == ']' || *c == 0x7f)
@@ -170,7 +170,7 @@ static bool put_or_count(struct g *gp, void *arg) {
                         .status = status,
                         .reason = status == WEFTI_G_WAITING ? load_relaxed(&gp->reason) : 0,
                         .locked = load_relaxed(&gp->locked) > 0};
-    bool named = gp->name[0] != '\0';
+    bool named = load_relaxed(&gp->name[0]) != '\0';
     for (size_t i = 0; i < d->nkinds && !named; i++) {
         if (same(&d->kinds[i], &kind)) {
             d->kinds[i].more++;

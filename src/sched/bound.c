@@ -23,7 +23,7 @@ static void count_blocked(struct m *mp) {
     if (mp->curg->foreign)
         return;
     wefti_lock(&S.lock);
-    if (S.phase == WEFTI_UP)
+    if (load_relaxed(&S.phase) == WEFTI_UP)
         wefti_check_deadlock(1);
     add_seqcst(&S.nmblocked, 1);
     wefti_unlock(&S.lock);
@@ -81,7 +81,7 @@ struct m *wefti_wait_bound(struct m *mp, struct g *gp) {
 bool wefti_need_p(struct m *mp, struct g *gp) {
     store_relaxed(&gp->status, WEFTI_G_RUNNABLE);
     wefti_lock(&S.lock);
-    bool up = S.phase == WEFTI_UP;
+    bool up = load_relaxed(&S.phase) == WEFTI_UP;
     struct p *pp = up ? wefti_pidle_get() : NULL;
     if (up && !pp) {
         mp->blocked_counted = !gp->foreign;

@@ -123,12 +123,12 @@ static struct m *attach_thread(void) {
 /* Inside a call: the end of the run waits for it. False: there is no run. */
 static bool join_run(struct m *mp) {
     wefti_lock(&S.lock);
-    bool up = S.phase == WEFTI_UP;
+    bool up = load_relaxed(&S.phase) == WEFTI_UP;
     if (up) {
         if (mp->run != S.run) {
             mp->run = S.run;
-            mp->offer = NULL;
-            mp->park = 0;
+            store_relaxed(&mp->offer, NULL);
+            store_relaxed(&mp->park, 0); /* a grant in the last run may be late with it */
             mp->alllink = S.foreign;
             S.foreign = mp;
             S.nforeign++;
@@ -174,7 +174,7 @@ static struct m *enter_foreign(struct m *mp) {
 
 /* The run ended under a foreign thread's call, which goes on outside. */
 struct m *wefti_foreign_over(struct m *mp) {
-    mp->p = NULL; /* the end of the run sees to all Ps */
+    store_relaxed(&mp->p, NULL); /* the end of the run sees to all Ps */
     leave_run(mp);
     return enter_foreign(mp);
 }
@@ -226,7 +226,7 @@ void wefti_giveback(struct m *mp) {
 static void in_child(void) {
     if (wefti_m && !load_relaxed(&wefti_m->attn.is.foreign))
         wefti_m->attn.is.forked = 1;
-    if (S.phase != WEFTI_OFF || outside.lock.word != 0 || wefti_starting_or_ending())
+    if (load_relaxed(&S.phase) != WEFTI_OFF || outside.lock.word != 0 || wefti_starting_or_ending())
         S.phase = WEFTI_FORKED;
     wefti_fatal_after_fork();
 }

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 #include <weft/go.h>
 
 #include "state.h"
@@ -27,14 +26,14 @@ const char *weft_name(void) {
 }
 
 void weft_set_name(const char *format, ...) {
-    char name[WEFTI_NAME_SIZE];
+    char name[WEFTI_NAME_SIZE] = "";
     va_list ap;
     va_start(ap, format);
     vsnprintf(name, sizeof name, format, ap);
     va_end(ap);
     struct g *gp = self(); /* after vsnprintf: a user's printf hook may have parked */
-    if (gp)
-        memcpy(gp->name, name, sizeof name);
+    for (size_t i = 0; gp && i < sizeof name; i++)
+        store_relaxed(&gp->name[i], name[i]); /* a dump may read it meanwhile */
 }
 
 int weft_num_goroutine(void) {
@@ -61,9 +60,10 @@ int weft_defer(void (*fn)(void *), void *arg) {
 void weft_lock_os_thread(void) {
     struct m *mp = wefti_enter_goroutine("weft_lock_os_thread");
     struct g *gp = mp->curg;
-    if (gp->locked++ == 0) {
+    store_relaxed(&gp->locked, gp->locked + 1);
+    if (gp->locked == 1) {
         wefti_bind(gp, mp);
-        mp->lockedg = gp;
+        store_relaxed(&mp->lockedg, gp);
         mp->inner_bound = 1;
     }
     wefti_leave(mp);
@@ -72,9 +72,14 @@ void weft_lock_os_thread(void) {
 void weft_unlock_os_thread(void) {
     struct m *mp = wefti_enter_goroutine("weft_unlock_os_thread");
     struct g *gp = mp->curg;
-    if (gp->locked > 0 && --gp->locked == 0) {
+    if (gp->locked == 0) {
+        wefti_leave(mp);
+        return;
+    }
+    store_relaxed(&gp->locked, gp->locked - 1);
+    if (gp->locked == 0) {
         wefti_bind(gp, NULL);
-        mp->lockedg = NULL;
+        store_relaxed(&mp->lockedg, NULL);
         mp->inner_bound = 0;
     }
     wefti_leave(mp);

@@ -187,14 +187,14 @@ static struct g *from_global(struct p *pp, uint32_t most) {
 /* ---- spinning ---- */
 
 static void start_spinning(struct m *mp) {
-    mp->spinning = 1;
+    store_relaxed(&mp->spinning, 1);
     add_seqcst(&S.nmspinning, 1);
     store_relaxed(&S.needspinning, 0);
 }
 
 /* It found work: another M may have to look for more in its place. */
 static void found_work(struct m *mp) {
-    mp->spinning = 0;
+    store_relaxed(&mp->spinning, 0);
     add_seqcst(&S.nmspinning, (uint32_t)-1);
     wefti_wakep(mp);
 }
@@ -227,7 +227,7 @@ static bool may_spin(struct m *mp) {
 /* Some queue holds work and there is an idle P for it: takes that P. */
 static bool recheck_queues(struct m *mp) {
     struct p *pp = NULL;
-    for (uint32_t i = 0; i < S.nprocs && !pp; i++) {
+    for (uint32_t i = 0; i < load_acquire(&S.nprocs) && !pp; i++) {
         if (wefti_runq_empty(&S.allp[i]->runq))
             continue;
         wefti_lock(&S.lock);
@@ -251,7 +251,7 @@ static bool recheck_queues(struct m *mp) {
 /* Gives the P up. False: something turned up under the lock, the P is kept. */
 static bool give_up_p(struct m *mp) {
     wefti_lock(&S.lock);
-    bool keep = S.stopping || S.phase != WEFTI_UP || S.global.n != 0 || mp->p->yielded.n != 0;
+    bool keep = S.stopping || load_relaxed(&S.phase) != WEFTI_UP || S.global.n != 0 || mp->p->yielded.n != 0;
     if (!keep && !mp->spinning && load_relaxed(&S.needspinning)) {
         start_spinning(mp);
         keep = true;
@@ -287,7 +287,7 @@ static bool keep_time(void) {
 
 static bool take_idle_p(struct m *mp) {
     wefti_lock(&S.lock);
-    struct p *pp = S.phase == WEFTI_UP ? wefti_pidle_get() : NULL;
+    struct p *pp = load_relaxed(&S.phase) == WEFTI_UP ? wefti_pidle_get() : NULL;
     wefti_unlock(&S.lock);
     if (pp)
         wefti_acquire_p(mp, pp);
@@ -297,7 +297,7 @@ static bool take_idle_p(struct m *mp) {
 /* Without work and P: true when it has a P again, false when the run is over. */
 static bool sleep_without_work(struct m *mp) {
     if (mp->spinning) {
-        mp->spinning = 0;
+        store_relaxed(&mp->spinning, 0);
         add_seqcst(&S.nmspinning, (uint32_t)-1); /* a full fence: pairs with the submitters' */
         if (recheck_queues(mp)) {
             start_spinning(mp);
@@ -365,14 +365,14 @@ struct g *wefti_find_runnable(struct m *mp, bool *inherit) {
         if (unlikely(load_acquire(&S.phase) != WEFTI_UP || load_relaxed(&mp->attn.is.ended) ||
                      mp->dying)) {
             if (mp->spinning) {
-                mp->spinning = 0;
+                store_relaxed(&mp->spinning, 0);
                 add_seqcst(&S.nmspinning, (uint32_t)-1);
             }
             return NULL;
         }
         if (unlikely(load_acquire(&S.stopping))) {
             if (mp->spinning) {
-                mp->spinning = 0;
+                store_relaxed(&mp->spinning, 0);
                 add_seqcst(&S.nmspinning, (uint32_t)-1);
             }
             wefti_lock(&S.lock);
@@ -419,7 +419,7 @@ static bool foreign_threads(void) {
  * and nobody outside can call in.
  */
 void wefti_check_deadlock(uint32_t awake) {
-    if (S.background || S.phase != WEFTI_UP || S.stopping)
+    if (S.background || load_relaxed(&S.phase) != WEFTI_UP || S.stopping)
         return;
     if (S.nm - S.nmidle - load_relaxed(&S.nmblocked) > awake || S.npidle != S.nprocs ||
         S.global.n != 0 || S.spawn)

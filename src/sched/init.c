@@ -249,8 +249,8 @@ static bool make_main(struct m *mp, int (*app)(int, char **), int argc, char **a
     struct g *gp = wefti_new_g(mp, &attr, &site, (void (*)(void))run_app, words);
     if (!gp)
         return false;
-    gp->site = NULL; /* nobody created it */
-    gp->main = 1;
+    store_relaxed(&gp->site, NULL); /* nobody created it */
+    store_relaxed(&gp->main, 1);
     mp->p->created++;
     wefti_runq_add(mp, gp);
     return true;
@@ -261,7 +261,7 @@ static void sleep_to_the_end(struct m *mp) {
     mp->dying = 0;
     wefti_hand_off(mp, wefti_release_p(mp));
     wefti_lock(&S.lock);
-    if (S.phase == WEFTI_UP)
+    if (load_relaxed(&S.phase) == WEFTI_UP)
         wefti_check_deadlock(1);
     add_seqcst(&S.nmblocked, 1);
     wefti_unlock(&S.lock);
@@ -316,7 +316,7 @@ static int run(int (*app)(int, char **), int argc, char **argv, bool hasty) {
     wefti_not_in_child();
     wefti_lock(&run_lock);
     wefti_lock(&S.lock);
-    int err = S.phase != WEFTI_OFF ? EBUSY : 0;
+    int err = load_relaxed(&S.phase) != WEFTI_OFF ? EBUSY : 0;
     struct m *mp = err ? NULL : wefti_new_m();
     wefti_unlock(&S.lock);
     if (!mp) {
@@ -389,7 +389,7 @@ int weft_start(void) {
         os_futex_wait(&S.phase, WEFTI_ENDING, -1);
         wefti_lock(&run_lock);
     }
-    int err = S.phase == WEFTI_OFF ? start_background() : 0;
+    int err = load_relaxed(&S.phase) == WEFTI_OFF ? start_background() : 0;
     if (!err)
         start_count++;
     wefti_unlock(&run_lock);

@@ -51,14 +51,14 @@ void wefti_pidle_put(struct p *pp) {
 
 void wefti_acquire_p(struct m *mp, struct p *pp) {
     wefti_assert(mp->p == NULL);
-    mp->p = pp;
+    store_relaxed(&mp->p, pp);
     store_relaxed(&pp->m, mp);
     store_release(&pp->status, WEFTI_P_RUNNING);
 }
 
 struct p *wefti_release_p(struct m *mp) {
     struct p *pp = mp->p;
-    mp->p = NULL;
+    store_relaxed(&mp->p, NULL);
     store_relaxed(&pp->m, NULL);
     store_release(&pp->status, WEFTI_P_IDLE);
     return pp;
@@ -98,7 +98,7 @@ struct p *wefti_sleep_for_p(struct m *mp) {
 
 bool wefti_stop_m(struct m *mp) {
     wefti_lock(&S.lock);
-    if (S.phase != WEFTI_UP) {
+    if (load_relaxed(&S.phase) != WEFTI_UP) {
         wefti_unlock(&S.lock);
         return false;
     }
@@ -171,13 +171,16 @@ static void *m_main(void *arg) {
     struct m *mp = arg;
     wefti_thread_begin(mp);
     os_sigmask_set(&S.sigmask);
-    mp->inrt = 1;
+    store_relaxed(&mp->inrt, 1);
     struct p *pp =
         xchg_acqrel(&mp->offer, NULL); /* pairs with wefti_start_m, by way of the spawner */
     if (pp) {
         wefti_acquire_p(mp, pp);
         wefti_schedule(mp);
     }
+    while (unlikely(
+        load_relaxed(&S.exiting))) /* the process ends, and nobody would join this thread */
+        os_futex_wait(&(uint32_t){0}, 0, -1);
     if (mp->p && load_relaxed(&S.phase) == WEFTI_UP && !load_relaxed(&mp->attn.is.ended))
         wefti_hand_off(mp, wefti_release_p(mp));
     wefti_thread_end(mp);
@@ -204,16 +207,20 @@ static void *m_main(void *arg) {
 
 /* The first goroutine of the global queue that brings its own thread. */
 static struct g *take_bound(void) {
-    struct wefti_glist kept = {0};
-    struct g *found = NULL, *gp;
-    while ((gp = wefti_glist_pop(&S.global)) != NULL) {
-        if (!found && gp->bound)
-            found = gp;
+    struct g *before = NULL;
+    for (struct g *gp = S.global.first; gp; before = gp, gp = gp->schedlink) {
+        if (!gp->bound)
+            continue;
+        if (before)
+            before->schedlink = gp->schedlink;
         else
-            wefti_glist_push(&kept, gp);
+            S.global.first = gp->schedlink;
+        if (S.global.last == gp)
+            S.global.last = before;
+        store_relaxed(&S.global.n, S.global.n - 1);
+        return gp;
     }
-    S.global = kept;
-    return found;
+    return NULL;
 }
 
 /* With the lock. A bound goroutine needs no other thread: it gets the P; else the P's work waits
@@ -226,7 +233,7 @@ static void no_thread_for(struct p *pp, bool spinning) {
     wefti_flush_yielded(pp);
     if (spinning)
         add_seqcst(&S.nmspinning, (uint32_t)-1);
-    if (S.phase == WEFTI_UP && (gp = take_bound()) != NULL)
+    if (load_relaxed(&S.phase) == WEFTI_UP && (gp = take_bound()) != NULL)
         wefti_grant(gp->bound, pp);
     else
         wefti_pidle_put(pp);
@@ -258,16 +265,16 @@ void wefti_start_m(struct p *pp, bool spinning) {
         S.midle = mp->idlelink;
         store_relaxed(&S.nmidle, S.nmidle - 1);
         wefti_unlock(&S.lock);
-        mp->spinning = spinning;
+        store_relaxed(&mp->spinning, spinning);
         wefti_grant(mp, pp);
         return;
     }
-    if (S.phase != WEFTI_UP || !thread_allowed() || !(mp = wefti_new_m())) {
+    if (load_relaxed(&S.phase) != WEFTI_UP || !thread_allowed() || !(mp = wefti_new_m())) {
         no_thread_for(pp, spinning);
         wefti_unlock(&S.lock);
         return;
     }
-    mp->spinning = spinning;
+    store_relaxed(&mp->spinning, spinning);
     mp->offer = pp;
     mp->alllink = S.allm;
     S.allm = mp;

@@ -35,8 +35,9 @@ static uint64_t id_block(struct p *pp) {
 
 static void copy_name(char *to, const char *name) {
     size_t n = strnlen(name, WEFTI_NAME_SIZE - 1);
-    memcpy(to, name, n);
-    to[n] = 0;
+    for (size_t i = 0; i < n; i++)
+        store_relaxed(&to[i], name[i]); /* a dump may read it meanwhile */
+    store_relaxed(&to[n], 0);
 }
 
 /* A dead G made into a new one of the given stack class; NULL without memory or stacks. */
@@ -55,12 +56,12 @@ static inline struct g *birth(struct m *mp, unsigned class, const struct weft_im
     }
     gp->stack_class = (uint8_t) class;
     gp->fn = fn;
-    gp->site = site;
-    gp->id = likely(pp->goid < pp->goid_end) ? pp->goid++ : id_block(pp);
-    gp->creator = mp->curg ? mp->curg->id : 0;
+    store_relaxed(&gp->site, site);
+    store_relaxed(&gp->id, likely(pp->goid < pp->goid_end) ? pp->goid++ : id_block(pp));
+    store_relaxed(&gp->creator, mp->curg ? mp->curg->id : 0);
     gp->special = WEFTI_SPECIAL_FRESH;
-    gp->reason = WEFTI_WAIT_NONE;
-    gp->name[0] = 0;
+    store_relaxed(&gp->reason, WEFTI_WAIT_NONE);
+    store_relaxed(&gp->name[0], 0);
     store_relaxed(&gp->status, WEFTI_G_RUNNABLE);
 #ifdef WEFTI_TSAN
     if (!gp->fiber)
@@ -160,7 +161,8 @@ int weft_impl_go_with(const struct weft_attr *attr, const struct weft_impl_site 
 int wefti_live_goroutines(void) {
     uint64_t n = 0;
     for (uint32_t i = 0; i < load_acquire(&S.nallp); i++)
-        n += load_relaxed(&S.allp[i]->created) - load_relaxed(&S.allp[i]->ended);
+        n += load_relaxed(&S.allp[i]->created) -
+             load_acquire(&S.allp[i]->ended); /* what they did is seen by who sees them gone */
     return (int)n;
 }
 
@@ -168,7 +170,7 @@ static inline void free_g(struct m *mp, struct g *gp) {
     struct p *pp = mp->p;
     store_relaxed(&gp->status, WEFTI_G_DEAD);
     gp->done = NULL;
-    gp->main = 0;
+    store_relaxed(&gp->main, 0);
     gp->special = 0;
     wefti_stack_unpromise(pp, gp->stack_class);
     if (gp->stack.slab)
@@ -203,9 +205,9 @@ static inline void free_at_end(struct m *mp, struct g *gp) {
 /* A locked goroutine takes its thread along; weft_run's own thread is needed at the end and only
  * parks. */
 static void end_locked(struct m *mp, struct g *gp) {
-    gp->locked = 0;
+    store_relaxed(&gp->locked, 0);
     wefti_bind(gp, NULL);
-    mp->lockedg = NULL;
+    store_relaxed(&mp->lockedg, NULL);
     mp->dying = 1;
     free_at_end(mp, gp);
     wefti_switch_to_g0(mp);
@@ -226,7 +228,7 @@ __attribute__((noreturn)) static void end_goroutine(struct g *gp, int result, bo
             wefti_end_run(mp, gp->main == WEFTI_MAIN_BY_FORK ? 0 : result);
         S.main_goexit = 1;
     }
-    store_relaxed(&mp->p->ended, mp->p->ended + 1);
+    store_release(&mp->p->ended, mp->p->ended + 1); /* pairs with wefti_live_goroutines */
     if (unlikely(gp->locked > 0))
         end_locked(mp, gp);
     free_at_end(mp, gp);
@@ -260,10 +262,10 @@ void wefti_discard_g(struct m *mp, struct g *gp) {
         wefti_ambient_set(mp, gp, NULL);
     gp->special = 0;
     gp->bound = NULL;
-    gp->locked = 0;
+    store_relaxed(&gp->locked, 0);
     gp->captive = 0;
     gp->timer.heap = NULL;
     store_relaxed(&gp->wait, 0);
-    store_relaxed(&mp->p->ended, mp->p->ended + 1);
+    store_release(&mp->p->ended, mp->p->ended + 1); /* pairs with wefti_live_goroutines */
     wefti_free_g(mp, gp);
 }

@@ -219,7 +219,7 @@ static void yield_queue(struct m *mp, struct g *gp) {
 static void need_p(struct m *mp, struct g *gp) {
     store_relaxed(&gp->status, WEFTI_G_RUNNABLE);
     wefti_lock(&S.lock);
-    struct p *pp = S.phase == WEFTI_UP ? wefti_pidle_get() : NULL;
+    struct p *pp = load_relaxed(&S.phase) == WEFTI_UP ? wefti_pidle_get() : NULL;
     if (!pp)
         wefti_glist_push(&S.global, gp);
     wefti_unlock(&S.lock);

@@ -33,7 +33,7 @@ void weft_block_enter(void) {
     store_relaxed(&mp->curg->status, WEFTI_G_SYSCALL);
     store_relaxed(&mp->curg->since, wefti_stamp());
     store_relaxed(&mp->attn.is.bracket, 1);
-    mp->p = NULL;
+    store_relaxed(&mp->p, NULL);
     store_seqcst(&pp->status,
                  WEFTI_P_SYSCALL); /* pairs with the swaps of sysmon, weft_block_exit, stop_world */
     if (unlikely(load_seqcst(&S.stopping))) {
@@ -83,7 +83,7 @@ void weft_block_exit(void) {
     uint32_t syscall = WEFTI_P_SYSCALL;
     if (likely(!load_acquire(&mp->attn.is.ended) &&
                cas_seqcst(&pp->status, &syscall, WEFTI_P_RUNNING))) { /* with block_enter */
-        mp->p = pp;
+        store_relaxed(&mp->p, pp);
         store_relaxed(&pp->m, mp);
         store_relaxed(&pp->syscalltick, pp->syscalltick + 1);
     } else {

@@ -26,7 +26,7 @@
 #define IDLE_LOOKS 50
 
 void wefti_sysmon_kick(void) {
-    S.monsleep = 0;
+    store_relaxed(&S.monsleep, 0);
     store_release(&S.monwake, 1); /* pairs with the look before it sleeps */
     os_futex_wake(&S.monwake, 1);
 }
@@ -123,12 +123,12 @@ static void pause_until(int64_t when) {
 /* All Ps idle: until something happens. False: something does already. */
 static bool sleep_long(int64_t until) {
     wefti_lock(&S.lock);
-    bool idle = S.npidle == S.nprocs && S.global.n == 0 && !S.stopping && S.phase == WEFTI_UP &&
-                (S.timekeeper || !wefti_timers_left());
+    bool idle = S.npidle == S.nprocs && S.global.n == 0 && !S.stopping && load_relaxed(&S.phase) == WEFTI_UP &&
+                (load_relaxed(&S.timekeeper) || !wefti_timers_left());
     if (idle)
         wefti_check_deadlock(0); /* the Ms' own checks may have met a thread that is gone now */
     if (idle) {
-        S.monsleep = 1;
+        store_relaxed(&S.monsleep, 1);
         store_relaxed(&S.monwake, 0);
     }
     wefti_unlock(&S.lock);
@@ -136,7 +136,7 @@ static bool sleep_long(int64_t until) {
         return false;
     pause_until(until);
     wefti_lock(&S.lock);
-    S.monsleep = 0;
+    store_relaxed(&S.monsleep, 0);
     wefti_unlock(&S.lock);
     return true;
 }

@@ -141,7 +141,7 @@ void wefti_resize(struct m *mp, uint32_t n) {
     }
     if (!mp->p || mp->p->id >= n) {
         struct p *old = mp->p;
-        mp->p = NULL;
+        store_relaxed(&mp->p, NULL);
         if (old)
             store_relaxed(&old->m, NULL);
         wefti_acquire_p(mp, S.allp[0]);
@@ -152,10 +152,10 @@ void wefti_resize(struct m *mp, uint32_t n) {
     for (uint32_t i = 0; i < n; i++) {
         S.allp[i]->single = n == 1;
         S.allp[i]->seeded = S.seeded;
-        if (S.allp[i]->status == WEFTI_P_DEAD)
-            S.allp[i]->status = WEFTI_P_STOPPED;
+        if (load_relaxed(&S.allp[i]->status) == WEFTI_P_DEAD)
+            store_relaxed(&S.allp[i]->status, WEFTI_P_STOPPED);
     }
-    S.nprocs = n;
+    store_release(&S.nprocs, n); /* pairs with those who walk allp without the lock */
     wefti_unlock(&S.lock);
 }
 

@@ -19,13 +19,13 @@ void wefti_g_spill(struct p *pp);
 static inline void wefti_gfree_push(struct wefti_glist *list, struct g *gp) {
     gp->schedlink = list->first;
     list->first = gp;
-    list->n++;
+    store_relaxed(&list->n, list->n + 1); /* schedtrace reads it */
 }
 
 static inline struct g *wefti_gfree_pop(struct wefti_glist *list) {
     struct g *gp = list->first;
     list->first = gp->schedlink;
-    list->n--;
+    store_relaxed(&list->n, list->n - 1);
     return gp;
 }
 

@@ -27,6 +27,7 @@ static struct {
     struct wefti_lock lock;
     bool ready, protect, executable;
     char *range, *range_end;                         /* not yet cut into slabs */
+    char *range_start;
     struct wefti_slab *partial[WEFTI_STACK_CLASSES]; /* slabs with free slots, guards in place */
     struct wefti_slab *fresh[WEFTI_STACK_CLASSES];   /* slabs that only back promises so far */
     int64_t slots[WEFTI_STACK_CLASSES];              /* cut or set aside */
@@ -93,7 +94,7 @@ static bool grow_range(size_t need) {
         char *start = os_reserve(size, SLAB);
         if (start) {
             os_no_huge_pages(start, size);
-            reserve.range = start;
+            reserve.range = reserve.range_start = start;
             reserve.range_end = start + size;
             return true;
         }
@@ -101,12 +102,26 @@ static bool grow_range(size_t need) {
     return false;
 }
 
+/* LeakSanitizer reads the list of all mappings once for each root region: one region for all slabs
+ * of a range. */
+static void extend_root_region(char *end) {
+    size_t before = (size_t)(reserve.range - reserve.range_start);
+    if (before > 0)
+        wefti_root_region_gone(reserve.range_start, before);
+    wefti_root_region(reserve.range_start, (size_t)(end - reserve.range_start));
+}
+
 static char *cut_range(size_t size) {
-    if (size > RANGE / 4)
-        return os_reserve(size, SLAB);
+    if (size > RANGE / 4) {
+        char *start = os_reserve(size, SLAB);
+        if (start)
+            wefti_root_region(start, size);
+        return start;
+    }
     if ((size_t)(reserve.range_end - reserve.range) < size && !grow_range(size))
         return NULL;
     char *start = reserve.range;
+    extend_root_region(start + size);
     reserve.range += size;
     return start;
 }
@@ -161,7 +176,6 @@ static bool guard_slab(struct wefti_slab *slab) {
     for (unsigned i = 0; i < n; i++)
         if (!guard(slab->start + i * slab->slot_size))
             return false;
-    wefti_root_region(slab->start, slab_bytes(slab->class));
     slab->guarded = n == slots;
     return true;
 }

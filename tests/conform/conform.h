@@ -39,6 +39,13 @@
 #define SANITIZED (test_slowness() > 1)
 #define ROUNDS(n) (((n) + test_slowness() - 1) / test_slowness())
 
+/* ThreadSanitizer knows 8128 threads and goroutines at a time, and is slow long before that. */
+#ifdef __SANITIZE_THREAD__
+#define FEW_FIBERS 1
+#else
+#define FEW_FIBERS 0
+#endif
+
 /* A test whose point needs one P: orders, and "parked" as settle() brings it about. */
 #define TEST1(name) TEST_ENV(name, "GOMAXPROCS=1")
 

@@ -222,7 +222,7 @@ static void daisy(weft_chan(int) left, weft_chan(int) right) {
 }
 
 TEST(G16_daisy_chain) {
-    enum { N = 10000 };
+    enum { N = FEW_FIBERS ? 3000 : 10000 };
     static weft_chan(int) link[N + 1];
     link[0] = weft_chan_make(int, 0);
     for (int i = 0; i < N; i++) {
@@ -347,7 +347,7 @@ static long affordable(void) {
     if (f != NULL)
         fclose(f);
     if (SANITIZED)
-        n = 20000;
+        n = FEW_FIBERS ? 5000 : 20000;
     else if (kilobytes / 9 < n)
         n = kilobytes / 9;
     if (n < 1000000)

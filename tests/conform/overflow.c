@@ -66,6 +66,7 @@ static void named(void) {
     weft_sleep(WEFT_HOUR);
 }
 
+TEST_ENV(D29_goroutine_with_a_name, "GOMAXPROCS=1"); /* the second goroutine is number 2 */
 TEST_PLAIN(D29_goroutine_with_a_name) {
     expect_report(named, "fatal error: goroutine 2 (digger) overflowed its 64 KB stack, created at "
                          "" __FILE__ ":");

@@ -27,6 +27,14 @@ static inline struct m *arch_getm(void) {
  * The first instruction steps over the red zone, in which the compiler may keep what it likes.
  */
 #define ARCH_SWITCH_INLINE 1
+#ifdef __AVX512F__
+#define ARCH_AVX512_LOST                                                                           \
+    , "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25",    \
+        "xmm26", "xmm27", "xmm28", "xmm29", "xmm30", "xmm31", "k1", "k2", "k3", "k4", "k5", "k6",  \
+        "k7"
+#else
+#define ARCH_AVX512_LOST
+#endif
 static inline __attribute__((always_inline)) void arch_switch(void **save, void *load) {
     __asm__ volatile("leaq -128(%%rsp), %%rsp\n\t"
                      "pushq %%rbp\n\t"
@@ -57,7 +65,7 @@ static inline __attribute__((always_inline)) void arch_switch(void **save, void 
                      : "rax", "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
                        "r15", "memory", "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5",
                        "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14",
-                       "xmm15");
+                       "xmm15" ARCH_AVX512_LOST);
 }
 
 static inline void *arch_sp(void) {
