@@ -78,7 +78,8 @@ static void sched_line(struct wefti_out *out, bool detailed) {
     wefti_out(out, " idlethreads=%u runqueue=%u", load_relaxed(&S.nmidle), S.global.n);
     if (detailed) {
         wefti_out(out, " gcwaiting=%s nmidlelocked=%u stopwait=%u sysmonwait=%s\n",
-                  truth(load_relaxed(&S.stopping)), load_relaxed(&S.nmblocked), S.stopwait, truth(S.monsleep));
+                  truth(load_relaxed(&S.stopping)), load_relaxed(&S.nmblocked), S.stopwait,
+                  truth(S.monsleep));
         return;
     }
     for (uint32_t i = 0; i < S.nprocs; i++)

@@ -251,7 +251,8 @@ static bool recheck_queues(struct m *mp) {
 /* Gives the P up. False: something turned up under the lock, the P is kept. */
 static bool give_up_p(struct m *mp) {
     wefti_lock(&S.lock);
-    bool keep = S.stopping || load_relaxed(&S.phase) != WEFTI_UP || S.global.n != 0 || mp->p->yielded.n != 0;
+    bool keep = S.stopping || load_relaxed(&S.phase) != WEFTI_UP || S.global.n != 0 ||
+                mp->p->yielded.n != 0;
     if (!keep && !mp->spinning && load_relaxed(&S.needspinning)) {
         start_spinning(mp);
         keep = true;

@@ -98,7 +98,8 @@ static int prepare(struct m *mp, bool background) {
         return ENOMEM;
     S.default_procs = wefti_knobs.maxprocs <= 0;
     uint32_t n = S.default_procs ? wefti_default_procs() : (uint32_t)wefti_knobs.maxprocs;
-    wefti_resize(mp, n < WEFTI_MAXPROCS ? n : WEFTI_MAXPROCS);
+    if (!wefti_resize(mp, n < WEFTI_MAXPROCS ? n : WEFTI_MAXPROCS))
+        return ENOMEM;
     wefti_lock(&S.lock);
     for (uint32_t i = S.nprocs; i-- > 1;)
         wefti_pidle_put(S.allp[i]);

@@ -287,8 +287,8 @@ static inline __attribute__((always_inline)) struct g *pick_local(struct m *mp, 
                                                                   bool alone) {
     uint32_t tick = pp->globaltick - 1;
     store_relaxed(&pp->globaltick, tick);
-    if (unlikely((tick == 0) | (load_relaxed(&S.stopping) != 0) |
-                 (load_relaxed(&pp->timers->first) != 0)) &&
+    if (unlikely((int)(tick == 0) | (int)(load_relaxed(&S.stopping) != 0) |
+                 (int)(load_relaxed(&pp->timers->first) != 0)) &&
         !ordinary(pp))
         return NULL;
     bool front;

@@ -185,7 +185,7 @@ void wefti_leave_bracket(struct m *mp);
 struct m *wefti_stop_world(
     struct m *mp); /* the M afterwards: the outside one when the run is over, nothing stopped */
 void wefti_start_world(struct m *mp);
-void wefti_resize(struct m *mp, uint32_t n);
+bool wefti_resize(struct m *mp, uint32_t n);
 uint32_t wefti_default_procs(void);
 
 /* ---- sysmon.c ---- */

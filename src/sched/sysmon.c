@@ -123,7 +123,8 @@ static void pause_until(int64_t when) {
 /* All Ps idle: until something happens. False: something does already. */
 static bool sleep_long(int64_t until) {
     wefti_lock(&S.lock);
-    bool idle = S.npidle == S.nprocs && S.global.n == 0 && !S.stopping && load_relaxed(&S.phase) == WEFTI_UP &&
+    bool idle = S.npidle == S.nprocs && S.global.n == 0 && !S.stopping &&
+                load_relaxed(&S.phase) == WEFTI_UP &&
                 (load_relaxed(&S.timekeeper) || !wefti_timers_left());
     if (idle)
         wefti_check_deadlock(0); /* the Ms' own checks may have met a thread that is gone now */

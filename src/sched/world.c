@@ -104,16 +104,31 @@ void wefti_start_world(struct m *mp) {
 
 /* ---- the number of Ps ---- */
 
+/* NULL without memory. */
 static struct p *new_p(uint32_t id) {
-    struct p *pp = os_reserve((sizeof *pp + 4095) & ~(size_t)4095, 4096);
     struct wefti_timers *timers = wefti_timers_new();
-    if (!pp || !timers)
-        wefti_fatal("out of memory: no room for P%u", id);
+    struct p *pp = timers ? os_reserve((sizeof *pp + 4095) & ~(size_t)4095, 4096) : NULL;
+    if (!pp) {
+        wefti_heap_free(NULL, timers, sizeof *timers);
+        return NULL;
+    }
     pp->id = id;
     pp->timers = timers;
     pp->globaltick = WEFTI_GLOBAL_EVERY;
     pp->status = WEFTI_P_DEAD;
     return pp;
+}
+
+/* Makes Ps up to n; how many there are, which is less without memory. */
+static uint32_t make_ps(uint32_t n) {
+    for (uint32_t i = S.nallp; i < n; i++) {
+        struct p *pp = new_p(i);
+        if (!pp)
+            return i;
+        S.allp[i] = pp;
+        store_release(&S.nallp, i + 1); /* pairs with those who walk allp without the lock */
+    }
+    return n;
 }
 
 /* What a P holds goes to the others. */
@@ -133,12 +148,14 @@ static void drain(struct m *mp, struct p *pp, struct p *heir) {
     store_relaxed(&pp->status, WEFTI_P_DEAD);
 }
 
-/* The world is stopped, or not yet started; mp has a P if any exist. */
-void wefti_resize(struct m *mp, uint32_t n) {
-    for (uint32_t i = S.nallp; i < n; i++) {
-        S.allp[i] = new_p(i);
-        store_release(&S.nallp, i + 1); /* pairs with those who walk allp without the lock */
-    }
+/*
+ * The world is stopped, or not yet started; mp has a P if any exist. Without memory for so many there
+ * are fewer; false when there is none for even one.
+ */
+bool wefti_resize(struct m *mp, uint32_t n) {
+    n = make_ps(n);
+    if (n == 0)
+        return false;
     if (!mp->p || mp->p->id >= n) {
         struct p *old = mp->p;
         store_relaxed(&mp->p, NULL);
@@ -157,6 +174,7 @@ void wefti_resize(struct m *mp, uint32_t n) {
     }
     store_release(&S.nprocs, n); /* pairs with those who walk allp without the lock */
     wefti_unlock(&S.lock);
+    return true;
 }
 
 /* CPUs this process may use, lowered by the cgroup quota, which counts for at least two (as Go: a

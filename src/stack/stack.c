@@ -26,7 +26,7 @@
 static struct {
     struct wefti_lock lock;
     bool ready, protect, executable;
-    char *range, *range_end;                         /* not yet cut into slabs */
+    char *range, *range_end; /* not yet cut into slabs */
     char *range_start;
     struct wefti_slab *partial[WEFTI_STACK_CLASSES]; /* slabs with free slots, guards in place */
     struct wefti_slab *fresh[WEFTI_STACK_CLASSES];   /* slabs that only back promises so far */

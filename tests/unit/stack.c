@@ -28,7 +28,7 @@
 static struct p p, q;
 
 static struct g bound_g(struct p *pp, unsigned class) {
-    struct g gp = {.stack_class = (uint8_t)class};
+    struct g gp = {.stack_class = (uint8_t) class};
     CHECK(wefti_stack_promise(pp, class));
     CHECK(wefti_stack_bind(pp, &gp));
     CHECK(gp.stack.slab);
