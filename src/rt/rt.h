@@ -346,8 +346,10 @@ struct m {
     struct g *wanted; /* picked on a goroutine's stack, but g0 must run it */
 
     struct os_thread thread;
-    uint64_t run;            /* the run it belongs to (foreign threads keep theirs across runs) */
-    void *altstack;          /* of its signal handlers; NULL: not weft's */
+    uint64_t run; /* the run it belongs to (foreign threads keep theirs across runs) */
+    char *alt_lo; /* the alternate stack of its signal handlers, … */
+    size_t alt_size;
+    void *altstack;          /* … if it is weft's, else NULL */
     uint8_t dying;           /* a locked goroutine ended here: the thread ends too */
     uint8_t straggler;       /* left behind by the end of its run; sched.lock */
     uint8_t counted;         /* in sched.nm although it has no m_main: m0 */

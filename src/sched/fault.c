@@ -74,11 +74,16 @@ void wefti_fault_remove(void) {
 /* This thread's alternate stack, unless it has one. */
 void wefti_fault_stack(struct m *mp) {
     stack_t old, alt = {.ss_size = WEFTI_ALT_STACK};
-    if (sigaltstack(NULL, &old) == 0 && !(old.ss_flags & SS_DISABLE))
+    if (sigaltstack(NULL, &old) == 0 && !(old.ss_flags & SS_DISABLE)) {
+        mp->alt_lo = old.ss_sp;
+        mp->alt_size = old.ss_size;
         return;
+    }
     alt.ss_sp = os_reserve(WEFTI_ALT_STACK, 4096);
-    if (alt.ss_sp && sigaltstack(&alt, NULL) == 0)
-        mp->altstack = alt.ss_sp;
+    if (!alt.ss_sp || sigaltstack(&alt, NULL) != 0)
+        return;
+    mp->altstack = mp->alt_lo = alt.ss_sp;
+    mp->alt_size = WEFTI_ALT_STACK;
 }
 
 void wefti_fault_stack_gone(struct m *mp) {

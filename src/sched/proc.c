@@ -436,7 +436,7 @@ struct m *wefti_wait(struct m *mp, struct g *gp) {
     uint64_t w = load_relaxed(&gp->wait);
     if (unlikely((gp->ambient != NULL) | ((w & WEFTI_NOTIFIED) != 0)) && wait_is_over(mp, gp))
         return mp;
-    if (unlikely((size_t)((char *)arch_sp() - (char *)mp->altstack) < WEFTI_ALT_STACK))
+    if (unlikely((size_t)((char *)arch_sp() - mp->alt_lo) < mp->alt_size))
         wefti_fatal(
             "a signal handler waits on its thread's alternate stack: handlers must not wait");
     store_relaxed(&gp->since, wefti_stamp());
