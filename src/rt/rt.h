@@ -431,6 +431,7 @@ struct p {
     uint32_t schedtick;   /* time slices begun (atomic for readers) */
     uint32_t syscalltick; /* brackets entered (atomic for readers) */
     uint32_t timertick;
+    uint32_t yields;  /* goroutines that yielded here */
     uint32_t turn;    /* whose the next turn out of order is: the global queue's or the ring's */
     uint32_t preempt; /* asked to stop: mirrored into the M's attention byte */
     struct p *link;   /* sched.lock: idle list */

@@ -18,8 +18,9 @@
  * reads, after its fence, see G. If it read npidle == 0, every P has an M that has not given it up
  * yet, and that M reads the queues after giving it up. A spinner that finds work wakes another one
  * before it runs it, so there is always one looking while there may be more. An M that was not
- * spinning needs the lock to give up its P, and looks at the global queue under it; for local
- * queues it relies on their owners, who run.
+ * spinning looks again all the same: what it found before it gave up its P may be too old, and another
+ * M's short claim to be spinning (wefti_wakep) may have kept it from spinning itself. tests/model has
+ * this protocol as a model, and the interleaving that is lost without that look.
  *
  * No lost timer. The armer writes its heap's first time, fences, and reads timekeeper and until;
  * the timekeeper writes timekeeper and until, fences, and reads all first times. So either the
@@ -228,7 +229,7 @@ static bool may_spin(struct m *mp) {
 static bool recheck_queues(struct m *mp) {
     struct p *pp = NULL;
     for (uint32_t i = 0; i < load_acquire(&S.nprocs) && !pp; i++) {
-        if (wefti_runq_empty(&S.allp[i]->runq))
+        if (wefti_runq_len(&S.allp[i]->runq) == 0) /* a front alone is its owner's */
             continue;
         wefti_lock(&S.lock);
         pp = wefti_pidle_get();
@@ -299,11 +300,12 @@ static bool take_idle_p(struct m *mp) {
 static bool sleep_without_work(struct m *mp) {
     if (mp->spinning) {
         store_relaxed(&mp->spinning, 0);
-        add_seqcst(&S.nmspinning, (uint32_t)-1); /* a full fence: pairs with the submitters' */
-        if (recheck_queues(mp)) {
-            start_spinning(mp);
-            return true;
-        }
+        add_seqcst(&S.nmspinning, (uint32_t)-1);
+    }
+    fence_seqcst(); /* pairs with the submitters', in more_work */
+    if (recheck_queues(mp)) {
+        start_spinning(mp);
+        return true;
     }
     if (earliest_timer() != 0) {
         wefti_lock(&S.lock);

@@ -195,17 +195,20 @@ void wefti_wait_commit(struct m *mp, struct g *gp) {
 
 /*
  * Behind all others: the tail of the own queue when nothing is in the global one, else the global
- * tail, collected by the P and moved there in batches while no P is idle.
+ * tail, collected by the P and moved there in batches while no P is idle. With several Ps each 64th
+ * goes to the global queue in any case: goroutines that only yield leave no P idle, so nothing else
+ * would ever even out a P that has many of them and one that has few.
  */
 static void yield_queue(struct m *mp, struct g *gp) {
     struct p *pp = mp->p;
     store_relaxed(&gp->status, WEFTI_G_RUNNABLE);
-    if (likely(load_relaxed(&S.global.n) == 0 && pp->yielded.n == 0)) {
+    bool mix = !pp->single && (++pp->yields & 63) == 0;
+    if (likely(load_relaxed(&S.global.n) == 0 && pp->yielded.n == 0 && !mix)) {
         put_tail(pp, gp);
         return;
     }
     wefti_glist_push(&pp->yielded, gp);
-    if (pp->yielded.n >= 64 || load_relaxed(&S.npidle) > 0) {
+    if (pp->yielded.n >= 64 || mix || load_relaxed(&S.npidle) > 0) {
         wefti_lock(&S.lock);
         wefti_flush_yielded(pp);
         wefti_unlock(&S.lock);
@@ -516,6 +519,14 @@ void weft_yield(void) {
  * woken by a timer.
  */
 static void no_stack(struct m *mp, struct g *gp) {
+    wefti_lock(&S.lock);
+    for (struct p *pp = S.pidle; pp; pp = pp->link)
+        wefti_stack_flush(pp); /* an idle P's cache may hold what the promise was about */
+    wefti_unlock(&S.lock);
+    if (wefti_stack_bind(mp->p, gp)) {
+        wefti_runq_add(mp, gp);
+        return;
+    }
     bool nothing_else =
         load_relaxed(&S.global.n) == 0 && wefti_runq_empty(&mp->p->runq) && !wefti_timers_left();
     for (uint32_t i = 0; i < S.nprocs && nothing_else; i++)
