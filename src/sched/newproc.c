@@ -64,8 +64,9 @@ static inline struct g *birth(struct m *mp, unsigned class, const struct weft_im
     store_relaxed(&gp->name[0], 0);
     store_relaxed(&gp->status, WEFTI_G_RUNNABLE);
 #ifdef WEFTI_TSAN
-    if (!gp->fiber)
-        gp->fiber = __tsan_create_fiber(0);
+    if (gp->fiber) /* a goroutine's end never returns from its frames: its shadow stack is used up */
+        __tsan_destroy_fiber(gp->fiber);
+    gp->fiber = __tsan_create_fiber(0);
 #endif
     struct wefti_ambient *ambient = mp->curg ? mp->curg->ambient : NULL;
     if (unlikely(ambient != NULL)) {
