@@ -237,7 +237,6 @@ enum wefti_post {
     WEFTI_POST_GLOBAL, /* to the tail of the global queue */
     WEFTI_POST_NEED_P, /* its M has no P: on with an idle one, else to the global queue */
     WEFTI_POST_FREE,   /* it has ended; stack and G become free */
-    WEFTI_POST_NONE,
 };
 
 struct wefti_defer {
@@ -358,7 +357,6 @@ struct m {
     void *g0_lo, *g0_hi;     /* bounds of the thread's own stack */
     void *fiber;             /* ThreadSanitizer's fiber of g0 */
     void *asan_stack;
-    uint32_t exiting; /* sched.lock */
     uint32_t ranks;   /* debug builds: ranks of the locks held */
     struct g foreign; /* the G of a foreign thread */
 } __attribute__((aligned(WEFTI_CACHELINE)));
@@ -431,10 +429,9 @@ struct p {
     uint32_t schedtick;   /* time slices begun (atomic for readers) */
     uint32_t syscalltick; /* brackets entered (atomic for readers) */
     uint32_t timertick;
-    uint32_t yields;  /* goroutines that yielded here */
-    uint32_t turn;    /* whose the next turn out of order is: the global queue's or the ring's */
-    uint32_t preempt; /* asked to stop: mirrored into the M's attention byte */
-    struct p *link;   /* sched.lock: idle list */
+    uint32_t yields; /* goroutines that yielded here */
+    uint32_t turn;   /* whose the next turn out of order is: the global queue's or the ring's */
+    struct p *link;  /* sched.lock: idle list */
 
     struct { /* sysmon's own */
         uint32_t schedtick, syscalltick;

@@ -70,7 +70,7 @@ static void reset_m(struct m *mp) {
     mp->park = 0;
     mp->run = 0;
     mp->dying = mp->straggler = mp->blocked_counted = 0;
-    mp->exiting = mp->ranks = 0;
+    mp->ranks = 0;
     mp->tid = os_gettid();
 }
 

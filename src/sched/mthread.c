@@ -25,10 +25,6 @@
 
 __thread struct m *wefti_m __attribute__((tls_model("initial-exec")));
 
-struct m *wefti_getm(void) {
-    return arch_getm();
-}
-
 /* ---- Ps between Ms ---- */
 
 struct p *wefti_pidle_get(void) {

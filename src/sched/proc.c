@@ -255,8 +255,6 @@ void wefti_resume(struct m *mp) {
     case WEFTI_POST_FREE:
         wefti_free_g(mp, gp);
         break;
-    case WEFTI_POST_NONE:
-        break;
     }
 }
 

@@ -56,10 +56,6 @@ void wefti_giveback(struct m *mp);
 
 extern __thread struct m *wefti_m __attribute__((tls_model("initial-exec")));
 
-/* This thread's M, read anew each time: a compiler must not remember it across a call that may
- * migrate. */
-struct m *wefti_getm(void);
-
 #include "enter.h"
 #include "wait.h" /* wefti_wait_begin, wefti_claim, wefti_ready */
 
