@@ -11,6 +11,9 @@
  *   weft/group.h   goroutines that fail and end together
  *   weft/ctx.h     cancellation, deadlines, values
  *   weft/time.h    clock, sleep, timers, tickers
+ *   weft/io.h      reading, writing and waiting on descriptors; deadlines; files
+ *   weft/net.h     listening, dialling, accepting; addresses; names
+ *   weft/signal.h  signals as values, and as the end of a context
  *   weft/debug.h   looking inside
  *   weft/short.h   short names, on request
  *
@@ -48,7 +51,10 @@
 #include <weft/debug.h>
 #include <weft/go.h>
 #include <weft/group.h>
+#include <weft/io.h>
+#include <weft/net.h>
 #include <weft/select.h>
+#include <weft/signal.h>
 #include <weft/sync.h>
 #include <weft/time.h>
 

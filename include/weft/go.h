@@ -33,6 +33,7 @@ WEFT_BEGIN_DECLS
  * the program: "a goroutine can't be started: no runtime is running (weft_run or weft_start
  * first)". So does arming a timer, as sleeps, time-outs and contexts with a deadline do. A call
  * that would have to wait fails with ECANCELED if it is cancellable, else it ends the program.
+ * Calls on descriptors work there as POSIX's (weft/io.h), and a run's end leaves these open.
  *
  * Traits:  blocks the thread; threads that are no goroutine; allocates.
  * Returns: app's value; or -1 with errno when the runtime could not be started.

@@ -20,10 +20,12 @@
 enum wefti_rank {
     WEFTI_RANK_RUN = 1, /* weft_run, weft_start, weft_gomaxprocs: one at a time */
     WEFTI_RANK_GROUP,
+    WEFTI_RANK_SIGNAL, /* who wants which signals */
     WEFTI_RANK_CTX,    /* parent before child */
     WEFTI_RANK_TIMER,  /* one timer object */
     WEFTI_RANK_TIMERS, /* a P's heap */
     WEFTI_RANK_SYNC,   /* mutex, cond, semaphore queues … */
+    WEFTI_RANK_FD,     /* one descriptor */
     WEFTI_RANK_CHAN,   /* several at once only in order of address (select) */
     WEFTI_RANK_SCHED,  /* wefti_sched.lock */
     WEFTI_RANK_STACK,

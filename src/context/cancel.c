@@ -170,6 +170,8 @@ void weft_ctx_cancel(weft_ctx *ctx, int cause) {
         return;
     struct m *mp = wefti_enter();
     wefti_ctx_end(mp, ctx, ECANCELED, cause ? cause : ECANCELED);
+    if (unlikely(ctx->over != NULL))
+        ctx->over(mp, ctx);
     wefti_leave(mp);
 }
 

@@ -35,6 +35,8 @@ struct weft_ctx {
     bool scope;      /* stands in for its parent while a goroutine has that one on (scope.c) */
     bool timed;      /* timer is in use */
     uint32_t forks;  /* wefti_forks when it was made: void with another value */
+    /* Called by weft_ctx_cancel, and before ctx is freed, with no lock held; or NULL. */
+    void (*over)(struct m *mp, struct weft_ctx *ctx);
 
     /* Place among its parent's children; guarded by the parent's lock. */
     bool linked;

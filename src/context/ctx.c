@@ -69,6 +69,8 @@ void wefti_ctx_unlink(struct m *mp, struct weft_ctx *ctx) {
 }
 
 static void destroy(struct m *mp, struct weft_ctx *ctx) {
+    if (unlikely(ctx->over != NULL))
+        ctx->over(mp, ctx);
     wefti_ctx_unlink(mp, ctx);
     if (ctx->timed)
         wefti_timer_disarm(mp, &ctx->timer);

@@ -40,6 +40,32 @@ long os_max_mappings(void);
 /* True when the program was linked or loaded such that stacks must be executable. */
 bool os_executable_stacks(void);
 
+/* ---- readiness of descriptors; `events` and `ready` are poll(2)'s bits ---- */
+struct os_poller {
+    int set;  /* what is watched */
+    int bell; /* ends a wait */
+};
+struct os_event {
+    uint64_t token;
+    short ready;
+};
+int os_poller_open(struct os_poller *poller); /* 0 or an errno, as of those below */
+void os_poller_close(struct os_poller *poller);
+/* Every change of fd's state from now on is an event, until it is forgotten or closed. */
+int os_poller_watch(const struct os_poller *poller, int fd, uint64_t token);
+/* The next time that fd is in one of these states, or now, is an event, and the last one. `known`:
+ * fd may be in the set, try that first; *added: it was not. EPERM: fd can't be watched. */
+int os_poller_arm(const struct os_poller *poller, int fd, uint64_t token, short events, bool known,
+                  bool *added);
+void os_poller_forget(const struct os_poller *poller, int fd);
+/* Takes events that are there, n at most. */
+int os_poller_collect(const struct os_poller *poller, struct os_event *events, int n);
+/* Waits until there are events (true), the bell rang or the deadline passed (-1: none). 0: only
+ * looks, and leaves the bell alone. */
+bool os_poller_wait(const struct os_poller *poller, int64_t deadline);
+/* Ends the present or the next wait; from any thread. */
+void os_poller_ring(const struct os_poller *poller);
+
 /* ---- threads ---- */
 struct os_thread {
     uint64_t handle;

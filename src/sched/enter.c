@@ -229,6 +229,7 @@ static void in_child(void) {
     if (load_relaxed(&S.phase) != WEFTI_OFF || outside.lock.word != 0 || wefti_starting_or_ending())
         S.phase = WEFTI_FORKED;
     wefti_fatal_after_fork();
+    wefti_signals_after_fork();
 }
 
 void wefti_enter_after_fork(void) {
@@ -265,7 +266,8 @@ static struct m *give_way(struct m *mp, bool may_park) {
     store_relaxed(&mp->attn.is.preempt, 0);
     int64_t first = load_relaxed(&pp->timers->first);
     bool waiting = load_relaxed(&S.global.n) != 0 || !wefti_runq_empty(&pp->runq) ||
-                   pp->yielded.n != 0 || (first != 0 && first <= wefti_coarse());
+                   pp->yielded.n != 0 || (first != 0 && first <= wefti_coarse()) ||
+                   load_relaxed(&S.netready);
     if (!load_acquire(&S.stopping) && !waiting)
         return mp;
     if (may_park && !gp->bound)

@@ -44,6 +44,8 @@ static void forget(struct g *gp) {
     wefti_g_after_fork(gp);
     wefti_keys_after_fork();
     wefti_enter_after_fork();
+    wefti_netpoll_close(
+        true); /* it is the parent's too, and would tell each of the other's events */
 }
 
 static void reset_g(struct g *gp, struct m *mp) {

@@ -3,9 +3,10 @@
  * Finding the next goroutine, and what an M does when there is none.
  *
  * The order: every 61st switch the global queue; the own queue; the global queue, a fair share;
- * other Ps' queues and timers, in four rounds of random order. Then the M gives its P up, looks at
- * everything once more, and sleeps: one idle M as the timekeeper until the earliest timer of all
- * Ps, the others until they are given a P.
+ * other Ps' queues and timers, in four rounds of random order. Before it robs others, it
+ * asks the poller for descriptors that became ready (netpoll.c). Then the M gives its P up, looks at
+ * everything once more, and sleeps: one idle M as the keeper, until the earliest timer of all Ps or
+ * until a descriptor is ready; the others until they are given a P.
  *
  * No lost work, the two sides in prose (both fences are full ones):
  *
@@ -23,14 +24,22 @@
  * this protocol as a model, and the interleaving that is lost without that look.
  *
  * No lost timer. The armer writes its heap's first time, fences, and reads timekeeper and until;
- * the timekeeper writes timekeeper and until, fences, and reads all first times. So either the
- * armer sees that the sleeper is to be woken (or that there is none and an idle P: it wakes an M),
- * or the timekeeper sees the new time before it sleeps. Sleeping is on a futex word which the armer
- * changes first, so a wake-up between the look and the sleep ends the sleep at once.
+ * the keeper writes timekeeper and until, fences, and reads all first times. So either the armer
+ * sees that the sleeper is to be woken (or that there is none and an idle P: it wakes an M), or the
+ * keeper sees the new time before it sleeps. Until the poller is open the keeper sleeps on a futex
+ * word which the armer changes first; afterwards in the poller, whose bell the armer rings, and the
+ * ring stays: either way a wake-up between the look and the sleep ends the sleep at once. A keeper
+ * that read "not open" cleared keeper_wake before it did, and who opens the poller sets keeper_wake
+ * after it, so that keeper does not stay on the futex.
+ *
+ * A keeper asleep counts as asleep for the deadlock report (keeping), as any idle M: the timer it
+ * sleeps for may have been stopped. What wakes it while it counts so is a timer or a waiter for a
+ * descriptor, and either is reason enough for no report.
  */
 #include "../os/os.h"
 #include "../runq/runq.h"
 #include "../timer/timer.h"
+#include "netpoll.h"
 #include "state.h"
 
 /* ---- timers ---- */
@@ -66,22 +75,29 @@ void wefti_run_timers(struct m *mp, struct p *pp) {
         wefti_timers_run(mp, pp->timers, now);
 }
 
-static void wake_keeper(void) {
-    store_release(&S.keeper_wake, 1); /* pairs with the timekeeper's look before it sleeps */
+void wefti_wake_keeper(void) {
+    if (xchg_seqcst(&S.keeper_wake, 1) != 0) /* pairs with the keeper's look before it sleeps */
+        return;
+    if (wefti_poll_is_open())
+        wefti_poll->ring();
     os_futex_wake(&S.keeper_wake, 1);
+}
+
+/* There is something to watch for: an M should do it. */
+void wefti_need_keeper(struct m *mp) {
+    if (!load_relaxed(&S.timekeeper) && load_relaxed(&S.npidle) != 0)
+        wefti_wakep(mp);
 }
 
 void wefti_timer_earlier(struct m *mp, int64_t when) {
     if (unlikely(mp->outside))
         wefti_fatal("a timer can't be armed: no runtime is running (weft_run or weft_start first)");
-    fence_seqcst(); /* pairs with the timekeeper's, in keep_time */
-    if (load_relaxed(&S.timekeeper)) {
-        int64_t until = load_relaxed(&S.until);
-        if (until == 0 || when < until)
-            wake_keeper();
-    } else if (load_relaxed(&S.npidle) != 0) {
-        wefti_wakep(mp);
-    }
+    fence_seqcst(); /* pairs with the keeper's, in keep_watch */
+    int64_t until = load_relaxed(&S.until);
+    if (!load_relaxed(&S.timekeeper))
+        wefti_need_keeper(mp);
+    else if (until == 0 || when < until)
+        wefti_wake_keeper();
 }
 
 /* ---- stealing ---- */
@@ -264,35 +280,65 @@ static bool give_up_p(struct m *mp) {
     return !keep;
 }
 
-/* Until the earliest timer, as the one timekeeper: true when it slept (or need not), false when
- * there is one already. */
-static bool keep_time(void) {
-    if (earliest_timer() == 0 || xchg_seqcst(&S.timekeeper, 1) != 0)
+/* Something may happen by itself: somebody must be there to see it. */
+static bool worth_watching(void) {
+    return earliest_timer() != 0 || load_seqcst(&S.netwaiters) != 0; /* as armers' and waiters' */
+}
+
+/* The keeper's sleep. True when descriptors are ready. */
+static bool keeper_sleep(int64_t until) {
+    if (load_acquire(&S.keeper_wake) != 0 || load_relaxed(&S.phase) != WEFTI_UP)
         return false;
-    for (;;) {
-        store_relaxed(&S.keeper_wake, 0);
-        int64_t until = earliest_timer();
+    if (wefti_poll_is_open())
+        return wefti_poll->wait(until != 0 ? until : -1); /* pairs with wefti_wake_keeper */
+    os_futex_wait(&S.keeper_wake, 0, until != 0 ? until : -1);
+    return false;
+}
+
+/* Publishes until when it sleeps, and sleeps. */
+static bool sleep_until_due(void) {
+    int64_t until, again;
+    do {
+        store_seqcst(&S.keeper_wake, 0);
+        until = earliest_timer();
         store_seqcst(&S.until, until);
         fence_seqcst(); /* pairs with the one in wefti_timer_earlier */
-        int64_t again = earliest_timer();
-        if (again != 0 && (until == 0 || again < until))
-            continue;
-        if (until != 0 && load_acquire(&S.keeper_wake) == 0 && load_relaxed(&S.phase) == WEFTI_UP)
-            os_futex_wait(&S.keeper_wake, 0, until); /* pairs with wake_keeper */
-        break;
-    }
+        again = earliest_timer();
+    } while (again != 0 && (until == 0 || again < until));
+    return until != 0 || load_seqcst(&S.netwaiters) != 0 ? keeper_sleep(until) : false;
+}
+
+static void count_keeper(bool asleep) {
+    wefti_lock(&S.lock);
+    S.keeping = asleep;
+    if (asleep)
+        wefti_check_deadlock(0);
+    wefti_unlock(&S.lock);
+}
+
+/* As the one keeper, until a timer is due or a descriptor ready: true when it slept (or need not),
+ * false when there is one already. *ready: descriptors are. */
+static bool keep_watch(bool *ready) {
+    if (xchg_seqcst(&S.timekeeper, 1) != 0)
+        return false;
+    count_keeper(true);
+    *ready = sleep_until_due();
     store_relaxed(&S.until, 0);
     store_seqcst(&S.timekeeper, 0);
     store_relaxed(&S.now, os_nanotime());
     return true;
 }
 
-static bool take_idle_p(struct m *mp) {
+/* Back from keeping watch: a P to do something about it, if there is one. */
+static bool take_idle_p(struct m *mp, bool ready) {
     wefti_lock(&S.lock);
     struct p *pp = load_relaxed(&S.phase) == WEFTI_UP ? wefti_pidle_get() : NULL;
+    S.keeping = false;
     wefti_unlock(&S.lock);
     if (pp)
         wefti_acquire_p(mp, pp);
+    else if (ready)
+        store_relaxed(&S.netready, 1);
     return pp != NULL;
 }
 
@@ -307,18 +353,14 @@ static bool sleep_without_work(struct m *mp) {
         start_spinning(mp);
         return true;
     }
-    if (earliest_timer() != 0) {
-        wefti_lock(&S.lock);
-        wefti_check_deadlock(1);
-        wefti_unlock(&S.lock);
-        if (keep_time()) {
-            if (take_idle_p(mp)) {
-                start_spinning(mp);
-                return true;
-            }
-            if (load_relaxed(&S.phase) != WEFTI_UP)
-                return false;
+    bool ready = false;
+    if (worth_watching() && keep_watch(&ready)) {
+        if (take_idle_p(mp, ready)) {
+            start_spinning(mp);
+            return true;
         }
+        if (load_relaxed(&S.phase) != WEFTI_UP)
+            return false;
     }
     return wefti_stop_m(mp);
 }
@@ -345,7 +387,10 @@ static struct g *search(struct m *mp, struct p *pp, bool *inherit, bool *again) 
         return gp;
     }
     wefti_run_timers(mp, pp);
-    if (pp->globaltick <= 1) {
+    bool out = pp->globaltick <= 1;
+    if (unlikely(load_relaxed(&S.netready)) || (out && wefti_netpoll_due()))
+        wefti_netpoll(mp);
+    if (out) {
         store_relaxed(&pp->globaltick, WEFTI_GLOBAL_EVERY);
         if ((gp = out_of_turn(pp)) != NULL)
             return gp;
@@ -355,6 +400,10 @@ static struct g *search(struct m *mp, struct p *pp, bool *inherit, bool *again) 
     *inherit = false;
     if ((gp = from_global(pp, WEFTI_RUNQ_SIZE / 2)) != NULL)
         return gp;
+    if (wefti_netpoll_due() && wefti_netpoll(mp)) {
+        *again = true;
+        return NULL;
+    }
     if (!pp->single && may_spin(mp)) {
         if (!mp->spinning)
             start_spinning(mp);
@@ -418,13 +467,14 @@ static bool foreign_threads(void) {
 
 /*
  * With the lock, by an M about to sleep that still counts as awake, or by sysmon before it sleeps
- * for long. Nothing can ever run again when every other M sleeps, no timer that matters is armed,
- * and nobody outside can call in.
+ * for long. Nothing can ever run again when every other M sleeps, no timer that matters is armed, no
+ * goroutine waits for a descriptor, and nobody outside can call in.
  */
 void wefti_check_deadlock(uint32_t awake) {
-    if (S.background || load_relaxed(&S.phase) != WEFTI_UP || S.stopping)
+    if (S.background || load_relaxed(&S.phase) != WEFTI_UP || S.stopping ||
+        load_seqcst(&S.netwaiters) != 0)
         return;
-    if (S.nm - S.nmidle - load_relaxed(&S.nmblocked) > awake || S.npidle != S.nprocs ||
+    if (S.nm - S.nmidle - load_relaxed(&S.nmblocked) - S.keeping > awake || S.npidle != S.nprocs ||
         S.global.n != 0 || S.spawn)
         return;
     for (uint32_t i = 0; i < S.nprocs; i++)

@@ -48,7 +48,8 @@ static void reset(bool background) {
     S.midle = S.allm = S.spawn = S.zombies = S.foreign = NULL;
     S.npidle = S.nmidle = S.nmspinning = S.needspinning = 0;
     S.nm = S.nmblocked = S.nforeign = 0;
-    S.timekeeper = S.keeper_wake = 0;
+    S.timekeeper = S.keeper_wake = S.keeping = 0;
+    S.netwaiters = S.netready = S.polling = 0;
     S.until = 0;
     S.monsleep = S.monwake = S.monend = 0;
     S.main_goexit = S.warned_threads = 0;
@@ -60,7 +61,7 @@ static void reset(bool background) {
     S.nsys = 2;
     S.mids = 1 + S.nsys;
     S.run++;
-    S.started = S.now = os_nanotime();
+    S.started = S.now = S.polled = os_nanotime();
     S.seeded = wefti_knobs.seeded != 0;
     S.rand.state = S.seeded ? (uint64_t)wefti_knobs.schedseed
                             : (uint64_t)S.started ^ (uint64_t)os_gettid() << 32;
@@ -132,8 +133,7 @@ static void tell_all(void) {
     store_seqcst(&S.phase, WEFTI_ENDING);
     tell(S.allm);
     tell(S.foreign);
-    store_release(&S.keeper_wake, 1);
-    os_futex_wake(&S.keeper_wake, 1);
+    wefti_wake_keeper();
     wefti_unlock(&S.lock);
     add_seqcst(&S.endnote, 1);
     os_futex_wake(&S.endnote, 1);
@@ -211,6 +211,7 @@ static void take_down(struct m *mp) {
     mp->p = S.allp[0];
     mp->p->single = 1;
     mp->curg = NULL;
+    wefti_signals_end(mp);
     for (uint32_t i = 0; i < S.nallp; i++) {
         struct p *pp = S.allp[i];
         wefti_timers_clear(mp, pp->timers);
@@ -220,6 +221,7 @@ static void take_down(struct m *mp) {
         pp->goid = pp->goid_end = 0;
     }
     S.global = (struct wefti_glist){0};
+    wefti_netpoll_close(false);
     wefti_g_foreach(discard, mp);
     for (uint32_t i = 0; i < S.nallp; i++) {
         struct p *pp = S.allp[i];

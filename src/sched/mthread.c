@@ -33,6 +33,7 @@ struct p *wefti_pidle_get(void) {
         return NULL;
     S.pidle = pp->link;
     store_seqcst(&S.npidle, S.npidle - 1);
+    store_relaxed(&S.ptaken, S.ptaken + 1);
     if (unlikely(S.monsleep))
         wefti_sysmon_kick();
     return pp;
@@ -306,6 +307,8 @@ void wefti_hand_off(struct m *mp, struct p *pp) {
         wefti_unlock(&S.lock);
         if (first != 0)
             wefti_timer_earlier(mp, first);
+        else if (load_seqcst(&S.netwaiters) != 0) /* a thread that waits, with all else idle */
+            wefti_need_keeper(mp);
         return;
     }
     wefti_unlock(&S.lock);

@@ -111,6 +111,19 @@ int wefti_newproc(struct m *mp, const struct weft_attr *attr, const struct weft_
     return 0;
 }
 
+int wefti_newproc_system(struct m *mp, const char *name, const struct weft_impl_site *site,
+                         void (*fn)(void)) {
+    static const uint64_t none[6];
+    const struct weft_attr attr = {.name = name};
+    struct g *gp = wefti_new_g(mp, &attr, site, fn, none);
+    if (!gp)
+        return ENOMEM;
+    wefti_ambient_set(mp, gp, NULL);
+    store_relaxed(&gp->system, 1);
+    wefti_runq_add(mp, gp);
+    return 0;
+}
+
 static void check_fn(void (*fn)(void)) {
     if (unlikely(fn == NULL))
         wefti_fatal("go of nil func value");
@@ -158,6 +171,13 @@ int weft_impl_go_with(const struct weft_attr *attr, const struct weft_impl_site 
 }
 
 /* ---- the end ---- */
+
+static inline void count_end(struct m *mp, struct g *gp) {
+    if (likely(!gp->system))
+        store_release(&mp->p->ended, mp->p->ended + 1); /* pairs with wefti_live_goroutines */
+    else
+        store_relaxed(&gp->system, 0);
+}
 
 int wefti_live_goroutines(void) {
     uint64_t n = 0;
@@ -229,7 +249,7 @@ __attribute__((noreturn)) static void end_goroutine(struct g *gp, int result, bo
             wefti_end_run(mp, gp->main == WEFTI_MAIN_BY_FORK ? 0 : result);
         S.main_goexit = 1;
     }
-    store_release(&mp->p->ended, mp->p->ended + 1); /* pairs with wefti_live_goroutines */
+    count_end(mp, gp);
     if (unlikely(gp->locked > 0))
         end_locked(mp, gp);
     free_at_end(mp, gp);
@@ -267,6 +287,6 @@ void wefti_discard_g(struct m *mp, struct g *gp) {
     gp->captive = 0;
     gp->timer.heap = NULL;
     store_relaxed(&gp->wait, 0);
-    store_release(&mp->p->ended, mp->p->ended + 1); /* pairs with wefti_live_goroutines */
+    count_end(mp, gp);
     wefti_free_g(mp, gp);
 }

@@ -264,7 +264,7 @@ static bool ordinary(struct p *pp) {
         store_relaxed(&pp->globaltick, 1); /* find_runnable takes it from there */
         return false;
     }
-    if (load_relaxed(&S.stopping))
+    if (load_relaxed(&S.stopping) || load_relaxed(&S.netready))
         return false;
     return load_relaxed(&pp->timers->first) == 0 || (++pp->timertick & 3) != 0;
 }
@@ -288,7 +288,8 @@ static inline __attribute__((always_inline)) struct g *pick_local(struct m *mp, 
                                                                   bool alone) {
     uint32_t tick = pp->globaltick - 1;
     store_relaxed(&pp->globaltick, tick);
-    if (unlikely((int)(tick == 0) | (int)(load_relaxed(&S.stopping) != 0) |
+    if (unlikely((int)(tick == 0) |
+                 (int)((load_relaxed(&S.stopping) | load_relaxed(&S.netready)) != 0) |
                  (int)(load_relaxed(&pp->timers->first) != 0)) &&
         !ordinary(pp))
         return NULL;
@@ -470,10 +471,19 @@ bool wefti_timer_wakes(struct m *mp, struct wefti_timer *t, int64_t now) {
 
 /* ---- yield ---- */
 
+/* Who waits by yielding, with nobody else to run, would keep the poller from being asked. */
+static bool ask_poller(struct p *pp) {
+    bool ask = (++pp->yields & 15) == 0 && wefti_netpoll_due();
+    if (ask)
+        store_relaxed(&S.netready, 1);
+    return ask;
+}
+
 static bool alone_here(struct p *pp) {
     return load_relaxed(&pp->runq.next) == NULL && pp->runq.tail == load_relaxed(&pp->runq.head) &&
            load_relaxed(&S.global.n) == 0 && pp->yielded.n == 0 &&
-           load_relaxed(&pp->timers->first) == 0 && !load_relaxed(&S.stopping);
+           load_relaxed(&pp->timers->first) == 0 && !load_relaxed(&S.stopping) &&
+           !load_relaxed(&S.netready) && !ask_poller(pp);
 }
 
 static struct m *yield_shared(struct m *mp, struct g *gp) {

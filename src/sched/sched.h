@@ -91,6 +91,10 @@ static inline int wefti_ambient_err(struct g *gp) {
 int wefti_newproc(struct m *mp, const struct weft_attr *attr, const struct weft_impl_site *site,
                   void (*fn)(void), const uint64_t words[6],
                   void (*done)(struct m *, struct g *, int), void *done_arg);
+/* Makes one of the runtime's own: under the background, counted nowhere, in no dump but that of
+ * GOTRACEBACK=system. 0, or ENOMEM. */
+int wefti_newproc_system(struct m *mp, const char *name, const struct weft_impl_site *site,
+                         void (*fn)(void));
 
 /* ---- contexts' hold on goroutines (sched/ambient.c) ---- */
 

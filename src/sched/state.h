@@ -3,7 +3,8 @@
  * The scheduler's own state and the calls among its files.
  *
  *   proc.c      the switch: park, ready, yield, the scheduling loop
- *   idle.c      finding work, spinning, going idle, keeping time, the deadlock report
+ *   idle.c      finding work, spinning, going idle, keeping watch, the deadlock report
+ *   netpoll.c   the poller among the Ms
  *   mthread.c   threads: making, waking, sleeping, ending; the spawner
  *   bound.c     goroutines bound to a thread: locked, foreign, captive; they wait as threads
  *   enter.c     the slow ways in and out of the runtime
@@ -39,6 +40,7 @@ struct wefti_sched {
     struct wefti_lock lock; /* guards what says so below; rank WEFTI_RANK_SCHED */
     uint32_t phase;         /* enum wefti_phase; changed under lock (atomic) */
     uint32_t stopping;      /* the world stops or is stopped (atomic) */
+    uint32_t netready;      /* descriptors are ready and nobody is about to look (atomic) */
     uint32_t background;    /* weft_start, not weft_run */
     uint32_t seeded;        /* GODEBUG=schedseed */
     uint32_t nprocs;        /* GOMAXPROCS; changed with the world stopped */
@@ -49,6 +51,7 @@ struct wefti_sched {
     struct wefti_glist global; /* the global queue; lock (n is atomic) */
     struct p *pidle;           /* lock */
     uint32_t npidle;           /* lock (atomic) */
+    uint32_t ptaken;           /* how many were taken from there; lock (atomic) */
     struct m *midle;           /* lock */
     uint32_t nmidle;           /* lock (atomic) */
     uint32_t nmspinning;       /* atomic */
@@ -70,9 +73,15 @@ struct wefti_sched {
     struct m *spawn;    /* records that wait for their thread, by idlelink; lock */
     uint32_t spawn_seq; /* futex: the spawner sleeps on it */
 
-    uint32_t timekeeper;  /* an M sleeps until the earliest timer (atomic) */
-    uint32_t keeper_wake; /* futex: it sleeps on it */
+    uint32_t timekeeper;  /* an M is the keeper: sleeps until a timer is due or a descriptor is
+                             ready (atomic) */
+    uint32_t keeper_wake; /* futex: it sleeps on it, or in the poller; 1: it is to wake up */
+    uint32_t keeping;     /* it counts as asleep; lock */
     int64_t until;        /* when it wakes; 0 none (atomic) */
+
+    uint32_t netwaiters; /* goroutines that wait for descriptors (atomic) */
+    uint32_t polling;    /* an M collects events (atomic) */
+    int64_t polled;      /* when one did last (atomic) */
 
     uint32_t stopwait;  /* Ps that have not stopped yet; lock */
     uint32_t stopnote;  /* futex: 1 when stopwait is 0 */
@@ -131,6 +140,15 @@ void wefti_check_deadlock(
 void wefti_run_timers(struct m *mp, struct p *pp);
 void wefti_timer_earlier(struct m *mp, int64_t when);
 bool wefti_oldest_timer_due(int64_t now);
+
+void wefti_wake_keeper(void);
+void wefti_need_keeper(struct m *mp);
+
+/* ---- netpoll.c ---- */
+bool wefti_netpoll_due(void);     /* worth asking the poller */
+bool wefti_netpoll(struct m *mp); /* takes and delivers events that are there */
+bool wefti_netpoll_neglected(int64_t now);
+void wefti_netpoll_close(bool forked); /* nobody else is left */
 
 /* ---- mthread.c ---- */
 struct p *wefti_pidle_get(void);    /* with the lock */
@@ -210,6 +228,10 @@ void wefti_fault_install(void);
 void wefti_fault_remove(void);
 void wefti_fault_stack(struct m *mp);
 void wefti_fault_stack_gone(struct m *mp);
+
+/* ---- signal ---- */
+void wefti_signals_end(struct m *mp); /* the run is over: dispositions as before, nobody is told */
+void wefti_signals_after_fork(void);  /* the same in a child, at once */
 
 /* ---- observe ---- */
 void wefti_schedtrace(bool detailed);

@@ -4,13 +4,15 @@
  *
  *   retake   a P left in a bracket for a tick, when there is other work, or for 10 ms in any case
  *   preempt  a goroutine that has run for 10 ms while others wait: its M's attention byte
+ *   poll     descriptors that are ready and that nobody looked at for 10 ms (netpoll.c)
  *   rescue   a goroutine in front of a P that computes on without getting to it, while another P is
  *            idle; a queue that no thread could be had for; timers due with nobody to run them
  *   trace    GODEBUG=schedtrace
  *
  * It looks every 20 µs; after 50 looks in a row that found nothing to do it doubles the pause up to
- * 10 ms. When all Ps are idle it sleeps until one is taken from the idle list (or a trace line is
- * due): an idle program costs nothing.
+ * 10 ms. When all Ps have been idle for 5 ms it sleeps until one is taken from the idle list (or a
+ * trace line is due): an idle program costs nothing, and one whose Ps are idle for microseconds
+ * between two packets need not wake it each time.
  *
  * It owns no lock while it reads the Ps: status and ticks are atomic, and what it decides by them
  * it does by compare-and-swap (retake) or as a hint that may come in vain (preempt).
@@ -24,6 +26,7 @@
 #define SHORTEST 20000
 #define LONGEST 10000000
 #define IDLE_LOOKS 50
+#define QUIET 5000000 /* nanoseconds without a busy P before it sleeps for long */
 
 void wefti_sysmon_kick(void) {
     store_relaxed(&S.monsleep, 0);
@@ -86,7 +89,7 @@ static bool look_at_running(struct m *self, struct p *pp, int64_t now) {
         wefti_wakep(self);
         return true;
     }
-    if (over && !S.seeded && others_wait(pp, now)) {
+    if (over && !S.seeded && (others_wait(pp, now) || load_relaxed(&S.netready))) {
         struct m *mp = load_relaxed(&pp->m);
         if (mp)
             store_relaxed(&mp->attn.is.preempt, 1);
@@ -104,14 +107,25 @@ static bool look(struct m *self, int64_t now) {
         else if (status == WEFTI_P_RUNNING)
             did |= look_at_running(self, pp, now);
     }
+    wefti_netpoll_neglected(now);
     if (load_relaxed(&S.npidle) != 0 &&
-        (load_relaxed(&S.global.n) != 0 ||
-         (!load_relaxed(&S.timekeeper) && wefti_oldest_timer_due(now))))
+        (load_relaxed(&S.global.n) != 0 || load_relaxed(&S.netready) != 0 ||
+         (!load_relaxed(&S.timekeeper) &&
+          (wefti_oldest_timer_due(now) || load_relaxed(&S.netwaiters) != 0))))
         wefti_wakep(self);
     return did;
 }
 
 /* ---- pausing ---- */
+
+/* Since when all Ps are idle, as far as looks can tell; 0: they are not. */
+static int64_t quiet_since(int64_t before, int64_t now) {
+    static uint32_t taken; /* Ps taken from the idle list, at the last look */
+    uint32_t before_taken = taken;
+    taken = load_relaxed(&S.ptaken);
+    bool idle = load_relaxed(&S.npidle) == load_relaxed(&S.nprocs);
+    return !idle ? 0 : before == 0 || taken != before_taken ? now : before;
+}
 
 static void pause_until(int64_t when) {
     if (load_acquire(&S.monwake) == 0 &&
@@ -123,9 +137,10 @@ static void pause_until(int64_t when) {
 /* All Ps idle: until something happens. False: something does already. */
 static bool sleep_long(int64_t until) {
     wefti_lock(&S.lock);
-    bool idle = S.npidle == S.nprocs && S.global.n == 0 && !S.stopping &&
-                load_relaxed(&S.phase) == WEFTI_UP &&
-                (load_relaxed(&S.timekeeper) || !wefti_timers_left());
+    bool idle =
+        S.npidle == S.nprocs && S.global.n == 0 && !S.stopping &&
+        load_relaxed(&S.phase) == WEFTI_UP &&
+        (load_relaxed(&S.timekeeper) || (!wefti_timers_left() && load_relaxed(&S.netwaiters) == 0));
     if (idle)
         wefti_check_deadlock(0); /* the Ms' own checks may have met a thread that is gone now */
     if (idle) {
@@ -152,12 +167,13 @@ void *wefti_sysmon_main(void *arg) {
         wefti_schedtrace(wefti_knobs.scheddetail);
     int64_t traced = os_nanotime();
     int64_t pause = SHORTEST;
+    int64_t quiet = 0;
     int idle_looks = 0;
     while (!load_acquire(&S.monend)) {
         int64_t now = os_nanotime();
         int64_t trace_at = period > 0 ? traced + period : -1;
-        bool idle = load_relaxed(&S.npidle) == load_relaxed(&S.nprocs);
-        bool slept = idle && sleep_long(trace_at);
+        quiet = quiet_since(quiet, now);
+        bool slept = quiet != 0 && now - quiet >= QUIET && sleep_long(trace_at);
         if (!slept) {
             int64_t wake = now + pause;
             pause_until(period > 0 && trace_at < wake ? trace_at : wake);

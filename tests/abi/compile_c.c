@@ -4,7 +4,11 @@
  * It is compiled with warnings as errors, as strict C11 and as gnu2x, by gcc and clang. It is
  * linked (which shows that each function exists) and not run.
  */
+#define _DEFAULT_SOURCE /* POSIX's names under -std=c11 */
+#include <fcntl.h>
+#include <netdb.h>
 #include <stdio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <weft.h>
 
@@ -284,6 +288,65 @@ static void times(void) {
     weft_ticker_unref(ticker);
 }
 
+static ssize_t files(const char *path, off_t *offset) {
+    char buf[64], *line = NULL;
+    size_t size = 0;
+    struct iovec iov[2] = {{buf, 8}, {buf + 8, sizeof buf - 8}};
+    int fd = weft_open(path, O_RDONLY);
+    int log = weft_open("log", O_WRONLY | O_CREAT | O_APPEND, 0644);
+    ssize_t n = weft_read(fd, buf, sizeof buf) + weft_readv(fd, iov, 2) +
+                weft_pread(fd, buf, sizeof buf, 4096) + weft_write(log, "text", 4) +
+                weft_writev(log, iov, 2) + weft_pwrite(log, buf, (size_t)8, *offset) +
+                weft_sendfile(log, fd, NULL, 8) + weft_sendfile(log, fd, offset, 8);
+    FILE *in = weft_fdopen(fd, "r");
+    while (getline(&line, &size, in) > 0)
+        n++;
+    return n + weft_fsync(log) + weft_close(log);
+}
+
+static ssize_t sockets(int fd) {
+    char buf[128];
+    struct sockaddr_storage peer;
+    socklen_t len = sizeof peer;
+    struct iovec iov = {buf, sizeof buf};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM}, *res = NULL;
+    struct weft_listen_opts opts = {.backlog = 16, .reuseport = true, .mode = 0600};
+    int listener = weft_listen("tcp", "127.0.0.1:0");
+    int conn = weft_accept(listener);
+    if (weft_listen_with(NULL, "unix", "@weft") < 0 || weft_listen_with(&opts, "udp", ":53") < 0 ||
+        weft_dial("tcp", "[::1]:80") < 0 || weft_poll(fd, POLLIN | POLLPRI) & POLLERR)
+        return -1;
+    if (weft_getaddrinfo("localhost", "http", &hints, &res) == 0) {
+        weft_connect(fd, res->ai_addr, res->ai_addrlen);
+        freeaddrinfo(res);
+    }
+    if (weft_local_addr(listener, buf, sizeof buf) == 0 &&
+        weft_remote_addr(conn, buf, sizeof buf) == 0)
+        puts(buf);
+    weft_set_deadline(conn, weft_now() + 5 * WEFT_SECOND);
+    weft_set_read_deadline(conn, 0);
+    weft_set_write_deadline(conn, 1);
+    return weft_recvfrom(fd, buf, sizeof buf, 0, (struct sockaddr *)&peer, &len) +
+           weft_recvfrom(fd, buf, sizeof buf, MSG_DONTWAIT, NULL, NULL) +
+           weft_sendto(fd, "text", 4, 0, (const struct sockaddr *)&peer, len) +
+           weft_sendto(fd, "text", 4, 0, NULL, 0) + weft_recvmsg(fd, &msg, MSG_CMSG_CLOEXEC) +
+           weft_sendmsg(fd, &msg, 0) + weft_shutdown(conn, SHUT_WR) + weft_close(conn);
+}
+
+static int signals(void) {
+    static const int both[] = {SIGINT, SIGTERM};
+    int n = 0, status = 0;
+    weft_chan(int) c = weft_chan_make(int, 1);
+    weft_ctx *ctx = weft_signal_ctx(weft_ctx_current(), both, 2);
+    if (weft_signal_notify(c, (int[]){SIGHUP}, 1) == 0 && weft_recv(c, &n))
+        weft_signal_stop(c);
+    weft_chan_unref(c);
+    weft_ctx_unref(ctx);
+    return n + (weft_waitpid(-1, &status, WNOHANG) > 0 && WIFEXITED(status)) +
+           (int)weft_waitpid((pid_t)1, NULL, 0);
+}
+
 static int app(int argc, char **argv) {
     struct server s = {.in = NULL, .m = WEFT_MUTEX_INIT, .s = WEFT_SEM_INIT(argc)};
     struct bits bits = {1, 2};
@@ -292,7 +355,9 @@ static int app(int argc, char **argv) {
     goroutines(&bits);
     locks(&s);
     times();
-    return (int)blocks(0) + channels(&s) + selects(&s, NULL, NULL) + groups() + contexts() +
+    off_t offset = 0;
+    return (int)(blocks(0) + files(argv[0], &offset) + sockets(0)) + channels(&s) +
+           selects(&s, NULL, NULL) + groups() + contexts() + signals() +
            (argv[0] == weft_version());
 }
 

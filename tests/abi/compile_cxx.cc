@@ -4,9 +4,12 @@
  * errors, by gcc and clang; linked and not run.
  */
 #include <cstdio>
+#include <fcntl.h>
 #include <functional>
 #include <memory>
+#include <netdb.h>
 #include <string>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <weft.h>
 
@@ -267,6 +270,72 @@ void times() {
     weft_ticker_unref(ticker);
 }
 
+ssize_t files(const char *path, off_t *offset) {
+    char buf[64], *line = nullptr;
+    size_t size = 0;
+    iovec iov[2] = {{buf, 8}, {buf + 8, sizeof buf - 8}};
+    int fd = weft_open(path, O_RDONLY);
+    int log = weft_open("log", O_WRONLY | O_CREAT | O_APPEND, 0644);
+    ssize_t n = weft_read(fd, buf, sizeof buf) + weft_readv(fd, iov, 2) +
+                weft_pread(fd, buf, sizeof buf, 4096) + weft_write(log, "text", 4) +
+                weft_writev(log, iov, 2) + weft_pwrite(log, buf, 8, *offset) +
+                weft_sendfile(log, fd, nullptr, 8) + weft_sendfile(log, fd, offset, 8);
+    std::FILE *in = weft_fdopen(fd, "r");
+    while (getline(&line, &size, in) > 0)
+        n++;
+    return n + weft_fsync(log) + weft_close(log);
+}
+
+ssize_t sockets(int fd) {
+    char buf[128];
+    sockaddr_storage peer;
+    socklen_t len = sizeof peer;
+    iovec iov = {buf, sizeof buf};
+    msghdr msg = {};
+    msg.msg_iov = &iov;
+    msg.msg_iovlen = 1;
+    addrinfo hints = {}, *res = nullptr;
+    hints.ai_socktype = SOCK_STREAM;
+    weft_listen_opts opts = {};
+    opts.reuseport = true;
+    int listener = weft_listen("tcp", "127.0.0.1:0");
+    int conn = weft_accept(listener);
+    if (weft_listen_with(nullptr, "unix", "@weft") < 0 ||
+        weft_listen_with(&opts, "udp", ":53") < 0 || weft_dial("tcp", "[::1]:80") < 0 ||
+        weft_poll(fd, POLLIN | POLLOUT) & POLLERR)
+        return -1;
+    if (weft_getaddrinfo("localhost", "http", &hints, &res) == 0) {
+        weft_connect(fd, res->ai_addr, res->ai_addrlen);
+        freeaddrinfo(res);
+    }
+    if (weft_local_addr(listener, buf, sizeof buf) == 0 &&
+        weft_remote_addr(conn, buf, sizeof buf) == 0)
+        std::puts(buf);
+    weft_set_deadline(conn, weft_now() + 5 * WEFT_SECOND);
+    weft_set_read_deadline(conn, 0);
+    weft_set_write_deadline(conn, 1);
+    return weft_recvfrom(fd, buf, sizeof buf, 0, reinterpret_cast<sockaddr *>(&peer), &len) +
+           weft_recvfrom(fd, buf, sizeof buf, MSG_DONTWAIT, nullptr, nullptr) +
+           weft_sendto(fd, "text", 4, 0, reinterpret_cast<const sockaddr *>(&peer), len) +
+           weft_sendto(fd, "text", 4, 0, nullptr, 0) + weft_recvmsg(fd, &msg, 0) +
+           weft_sendmsg(fd, &msg, 0) + weft_shutdown(conn, SHUT_WR) + weft_close(conn);
+}
+
+int signals() {
+    static const int both[] = {SIGINT, SIGTERM};
+    const int hangup = SIGHUP;
+    int n = 0, status = 0;
+    weft_chan(int) c = weft_chan_make(int, 1);
+    weft_ctx *ctx = weft_signal_ctx(weft_ctx_current(), both, 2);
+    if (weft_signal_notify(c, &hangup, 1) == 0 && weft_recv(c, &n))
+        weft_signal_stop(c);
+    if (n < 0 && weft_signal_notify(nullptr, both, 2) != 0)
+        weft_signal_stop(nullptr);
+    weft_chan_unref(c);
+    weft_ctx_unref(ctx);
+    return n + (weft_waitpid(-1, &status, WNOHANG) > 0 && WIFEXITED(status));
+}
+
 int app(int argc, char **argv) {
     server s;
     weft_set_fatal_hook(fatal_hook);
@@ -274,7 +343,9 @@ int app(int argc, char **argv) {
     goroutines();
     locks(s);
     times();
-    return int(blocks(0)) + channels(s) + selects(s, nullptr, zeroed) + groups() + contexts() +
+    off_t offset = 0;
+    return int(blocks(0) + files(argv[0], &offset) + sockets(0)) + channels(s) +
+           selects(s, nullptr, zeroed) + groups() + contexts() + signals() +
            (argc > 0 && argv[0] == weft_version());
 }
 

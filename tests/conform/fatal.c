@@ -179,6 +179,14 @@ static void park_beside_a_stopped_timer(void) {
     park_for_ever();
 }
 
+/* With two Ps another M is asleep until the timer is due by the time that it is stopped. */
+static void park_beside_a_timer_slept_for(void) {
+    weft_timer *t = weft_after_func(WEFT_HOUR, say_fired, NULL);
+    nap(20);
+    CHECK(weft_timer_stop(t));
+    park_for_ever();
+}
+
 static void park_beside_an_open_pipe(void) {
     int ends[2];
     CHECK_EQ(pipe(ends), 0);
@@ -216,6 +224,10 @@ TEST_PLAIN(D5_armed_function_timer_holds_it_back) {
 
 TEST_PLAIN(D5_stopped_function_timer_does_not) {
     expect_late_report(park_beside_a_stopped_timer, "");
+}
+
+TEST_PLAIN(D5_stopped_timer_that_an_M_sleeps_for) {
+    expect_late_report(park_beside_a_timer_slept_for, "");
 }
 
 TEST_PLAIN(D7_open_descriptor_does_not) {

@@ -238,13 +238,13 @@ enum { POOL = 1500, THIEVES = 3 };
 static struct g pool[POOL];
 static uint32_t queued[POOL]; /* atomic: 1 while its G is in some queue */
 static struct wefti_runq queues[THIEVES + 1];
-static uint64_t puts, takes; /* atomic */
-static uint32_t stop;        /* atomic */
+static uint64_t given, taken_out; /* atomic */
+static uint32_t stop;             /* atomic */
 
 static void taken(struct g *gp) {
     CHECK(gp >= pool && gp < pool + POOL);
     CHECK_EQ(xchg_acqrel(&queued[gp - pool], 0), 1); /* pairs with the owner's look */
-    add_relaxed(&takes, 1);
+    add_relaxed(&taken_out, 1);
 }
 
 static void drain(struct wefti_runq *q) {
@@ -275,7 +275,7 @@ static void *thief(void *arg) {
 /* A G that is in no queue goes into the owner's, as the scheduler puts it there. */
 static void put(struct wefti_runq *q, struct g *gp, bool in_front) {
     struct wefti_glist out = {0};
-    add_relaxed(&puts, 1);
+    add_relaxed(&given, 1);
     if (in_front)
         gp = wefti_runq_put_next(q, gp, false);
     while (gp && !wefti_runq_put(q, gp))
@@ -323,7 +323,7 @@ TEST_PLAIN(P25_P28_owner_and_thieves) {
         CHECK_EQ(pthread_join(threads[i], NULL), 0);
     for (int i = 0; i <= THIEVES; i++)
         drain(&queues[i]); /* what a thief put into its queue, and the owner's last */
-    CHECK_EQ(puts, takes);
+    CHECK_EQ(given, taken_out);
     for (int i = 0; i < POOL; i++)
         CHECK_EQ(queued[i], 0);
 }

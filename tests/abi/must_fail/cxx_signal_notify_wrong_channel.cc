@@ -1,0 +1,7 @@
+/* expect: weft_signal_notify */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <weft.h>
+
+int g(weft_chan(long) c, const int *signals) {
+    return weft_signal_notify(c, signals, 1);
+}

@@ -1,0 +1,7 @@
+/* expect: incompatible-pointer-types */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <weft.h>
+
+void g(weft_chan(char) c) {
+    weft_signal_stop(c);
+}
