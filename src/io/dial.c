@@ -139,7 +139,9 @@ static int dial_address(int family, int type, const struct sockaddr *to, socklen
         setsockopt(s, SOL_SOCKET, SO_BROADCAST, &on, sizeof on);
     int err = begin_connect(s, to, len, false);
     bool goes_on = err == EINPROGRESS || err == EAGAIN;
-    int adopted = err == 0 || goes_on ? wefti_fd_adopt(s, true) : err;
+    bool tcp = family != AF_UNIX && type == SOCK_STREAM;
+    int adopted =
+        err == 0 || goes_on ? wefti_fd_adopt(s, tcp ? WEFTI_MADE_TCP : WEFTI_MADE_POLLED) : err;
     if (adopted != 0) {
         close(s);
         return adopted;

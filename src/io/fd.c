@@ -22,14 +22,23 @@
  * that does not win it, since a time-out or a cancellation did, has raised the count all the same:
  * the readiness is left for the next operation.
  *
+ * A read that knows better. A plain read of a TCP connection that gives less than it asked for took
+ * all there was. If no event has come since that read began, there is nothing, and the next read
+ * waits at once, which spares a system call for each request of a server. Not so after an event
+ * that told of an end, an error or urgent data (wary): these stand behind the bytes, and the event
+ * that told of them may have been the last. An end that the poller has not told of yet will be an
+ * event after that read.
+ *
  * Foreign ones. The registration is made under the lock and before the wait is published, and the
  * event takes the lock, so it finds the waiter. If the poller did not know the number although
  * others wait for it, then their file is gone, and they are woken to find out. A token carries a
  * generation, new for each first waiter: the event of a file that was closed with a duplicate
- * kept is nobody's.
+ * kept is nobody's. The number may have become weft's own since an operation began: its file is
+ * gone, EBADF.
  *
  * Deadlines. A wait with a deadline arms the goroutine's own timer, as a sleep does. Moving a
  * deadline wakes the waits of its direction: they try once more, see the new moment, and wait on.
+ * A wait is queued only if, under the lock, the deadline is still the one that it goes by.
  *
  * Rejected: a timer in each record, armed by weft_set_deadline, as Go has: it would cost an entry in
  * a heap also where nobody ever waits, and the record's life would hang on timers that fire late.
@@ -49,8 +58,10 @@
 #include "../sched/sched.h"
 #include "fdtable.h"
 
-#define READ_EVENTS (POLLIN | POLLPRI | POLLRDHUP | POLLHUP | POLLERR)
-#define WRITE_EVENTS (POLLOUT | POLLHUP | POLLERR)
+#define READABLE (POLLIN | POLLRDNORM | POLLRDBAND)
+#define WRITABLE (POLLOUT | POLLWRNORM | POLLWRBAND)
+#define READ_EVENTS (READABLE | POLLPRI | POLLRDHUP | POLLHUP | POLLERR)
+#define WRITE_EVENTS (WRITABLE | POLLHUP | POLLERR)
 #define ALWAYS (POLLHUP | POLLERR | POLLNVAL)
 
 int wefti_fail(int err) {
@@ -139,7 +150,8 @@ static int park_for_event(struct m **mpp, struct wefti_fd *d, struct wefti_waitq
                           int64_t deadline) {
     uint64_t run = wefti_netpoll_wait_begins(*mpp);
     int err = wefti_fd_park(mpp, d, q, deadline);
-    wefti_netpoll_wait_ends(run);
+    if (!(*mpp)->outside) /* else its run is over, and the next may be about to begin its count */
+        wefti_netpoll_wait_ends(run);
     return err;
 }
 
@@ -163,8 +175,9 @@ static void claim_matching(struct m *mp, struct wefti_waitq *q, short ready,
     *q = rest;
 }
 
-static void own_event(struct m *mp, struct wefti_fd *d, enum wefti_dir dir,
+static void own_event(struct m *mp, struct wefti_fd *d, enum wefti_dir dir, short ready,
                       struct wefti_fd_list *list) {
+    d->dir[dir].wary |= (ready & (POLLRDHUP | POLLHUP | POLLERR | POLLPRI)) != 0;
     store_relaxed(&d->dir[dir].edges, d->dir[dir].edges + 1);
     wefti_fd_claim(mp, &d->dir[dir].io, WEFTI_WAKE_OK, list);
 }
@@ -190,9 +203,9 @@ void wefti_fd_event(struct m *mp, uint64_t token, short ready) {
     wefti_fd_lock(mp, d);
     if (d->gen == (uint32_t)(token >> 32)) {
         if (d->kind == WEFTI_FD_POLLED && (ready & READ_EVENTS))
-            own_event(mp, d, WEFTI_READ, &list);
+            own_event(mp, d, WEFTI_READ, ready, &list);
         if (d->kind == WEFTI_FD_POLLED && (ready & WRITE_EVENTS))
-            own_event(mp, d, WEFTI_WRITE, &list);
+            own_event(mp, d, WEFTI_WRITE, ready, &list);
         claim_matching(mp, &d->polls, ready, &list);
         if (d->kind == WEFTI_FD_FOREIGN)
             arm_for_the_rest(mp, d, fd, &list);
@@ -281,9 +294,20 @@ static int begin_own(struct m **mpp, struct wefti_fd *d, struct wefti_op *op) {
         dir->busy = op->polled;
         op->gen = d->gen;
         op->edges = dir->edges;
+        op->tcp = d->tcp;
+        op->dry = dir->dry && !dir->wary && dir->edges == dir->dry_edges;
+        dir->dry = false;
     }
     wefti_fd_unlock(mp, d);
     return err;
+}
+
+void wefti_op_dry(struct wefti_op *op) {
+    if (!op->tcp)
+        return;
+    struct wefti_fd_dir *dir = &wefti_fd_find(op->fd)->dir[op->dir];
+    dir->dry = true;
+    dir->dry_edges = op->edges;
 }
 
 int wefti_op_begin(struct wefti_op *op, int fd, enum wefti_dir dir) {
@@ -346,10 +370,12 @@ void wefti_op_end(struct wefti_op *op) {
 
 /* No runtime: as a plain program waits. */
 static int wait_outside(int fd, short *events) {
+    int saved = errno;
     struct pollfd p = {.fd = fd, .events = *events};
     while (poll(&p, 1, -1) < 0)
         if (errno != EINTR)
             return errno;
+    errno = saved;
     *events = p.revents;
     return p.revents & POLLNVAL ? EBADF : 0;
 }
@@ -393,30 +419,6 @@ static int arm_foreign(struct m *mp, struct wefti_fd *d, int fd, short events,
     return 0;
 }
 
-static int wait_foreign(struct m **mpp, struct wefti_fd *d, int fd, short events,
-                        int64_t deadline) {
-    struct m *mp = *mpp;
-    struct wefti_fd_list list = {0};
-    wefti_fd_lock(mp, d);
-    int err = d->kind == WEFTI_FD_FOREIGN ? arm_foreign(mp, d, fd, events, &list) : 0;
-    bool waits = err == 0 && d->kind == WEFTI_FD_FOREIGN;
-    if (waits)
-        wefti_fd_queue(mp, &d->polls, events, true);
-    wefti_fd_unlock(mp, d);
-    wefti_fd_ready(mp, &list);
-    if (!waits)
-        return err;
-    err = park_for_event(mpp, d, &d->polls, deadline);
-    if (err != ETIMEDOUT && err != ECANCELED)
-        return err;
-    mp = *mpp;
-    wefti_fd_lock(mp, d);
-    if (!d->polls.first && d->kind == WEFTI_FD_FOREIGN && wefti_poll_is_open())
-        wefti_poll->forget(fd);
-    wefti_fd_unlock(mp, d);
-    return err;
-}
-
 /* The nearer deadline of the directions that the events belong to. */
 static int64_t poll_deadline(const struct wefti_fd *d, short events) {
     int64_t nearest = 0;
@@ -429,15 +431,43 @@ static int64_t poll_deadline(const struct wefti_fd *d, short events) {
     return nearest;
 }
 
-/* It may have been set since the operation began. */
-static int64_t foreign_deadline(struct m *mp, struct wefti_fd *d, int fd, short events) {
+/* It may have been set since the operation began. *seen: it, whichever file it was set for. */
+static int64_t foreign_deadline(struct m *mp, struct wefti_fd *d, int fd, short events,
+                                int64_t *seen) {
     struct stat st;
-    if (poll_deadline(d, events) == 0 || fstat(fd, &st) != 0)
+    *seen = poll_deadline(d, events);
+    if (likely(*seen == 0) || fstat(fd, &st) != 0)
         return 0;
     wefti_fd_lock(mp, d);
-    int64_t deadline = meant_for(d, &st) ? poll_deadline(d, events) : 0;
+    int64_t deadline = meant_for(d, &st) ? *seen : 0;
     wefti_fd_unlock(mp, d);
     return deadline;
+}
+
+static int wait_foreign(struct m **mpp, struct wefti_fd *d, int fd, short events) {
+    struct m *mp = *mpp;
+    struct wefti_fd_list list = {0};
+    int64_t seen, deadline = foreign_deadline(mp, d, fd, events, &seen);
+    if (passed(deadline))
+        return ETIMEDOUT;
+    wefti_fd_lock(mp, d);
+    int err = d->kind == WEFTI_FD_FOREIGN ? 0 : EBADF;
+    bool waits = err == 0 && poll_deadline(d, events) == seen;
+    if (waits && (err = arm_foreign(mp, d, fd, events, &list)) == 0)
+        wefti_fd_queue(mp, &d->polls, events, true);
+    wefti_fd_unlock(mp, d);
+    wefti_fd_ready(mp, &list);
+    if (err || !waits)
+        return err;
+    err = park_for_event(mpp, d, &d->polls, deadline);
+    if (err != ETIMEDOUT && err != ECANCELED)
+        return err;
+    mp = *mpp;
+    wefti_fd_lock(mp, d);
+    if (!d->polls.first && d->kind == WEFTI_FD_FOREIGN && !mp->outside && wefti_poll_is_open())
+        wefti_poll->forget(fd);
+    wefti_fd_unlock(mp, d);
+    return err;
 }
 
 /* In the runtime: the record, with the poller open. */
@@ -460,8 +490,7 @@ int wefti_op_wait(struct wefti_op *op) {
     if (op->own) {
         err = wait_own(&mp, d, op);
     } else if ((err = prepare_foreign(op->fd, &d)) == 0) {
-        int64_t deadline = foreign_deadline(mp, d, op->fd, events);
-        err = passed(deadline) ? ETIMEDOUT : wait_foreign(&mp, d, op->fd, events, deadline);
+        err = wait_foreign(&mp, d, op->fd, events);
     }
     wefti_leave(mp);
     return err;
@@ -479,6 +508,15 @@ struct glance {
     uint32_t gen, edges;
 };
 
+/* What the poller tells of an own one when one of these has become true. */
+static short told(short events) {
+    if (events & READABLE)
+        events |= POLLIN;
+    if (events & WRITABLE)
+        events |= POLLOUT;
+    return events;
+}
+
 static int poll_own(struct m **mpp, struct wefti_fd *d, short events, const struct glance *before) {
     struct m *mp = *mpp;
     wefti_fd_lock(mp, d);
@@ -486,7 +524,7 @@ static int poll_own(struct m **mpp, struct wefti_fd *d, short events, const stru
     bool same = d->gen == before->gen && d->state == WEFTI_FD_OPEN;
     bool waits = same && edges(d) == before->edges && !passed(deadline);
     if (waits)
-        wefti_fd_queue(mp, &d->polls, events, true);
+        wefti_fd_queue(mp, &d->polls, told(events), true);
     wefti_fd_unlock(mp, d);
     if (waits)
         return park_for_event(mpp, d, &d->polls, deadline);
@@ -496,10 +534,7 @@ static int poll_own(struct m **mpp, struct wefti_fd *d, short events, const stru
 static int poll_foreign(struct m **mpp, int fd, short events) {
     struct wefti_fd *d;
     int err = prepare_foreign(fd, &d);
-    if (err)
-        return err;
-    int64_t deadline = foreign_deadline(*mpp, d, fd, events);
-    return passed(deadline) ? ETIMEDOUT : wait_foreign(mpp, d, fd, events, deadline);
+    return err ? err : wait_foreign(mpp, d, fd, events);
 }
 
 /* Parks until something changed. */
@@ -518,7 +553,7 @@ static int wait_for_change(int fd, short events, const struct glance *before) {
     return err;
 }
 
-/* An own descriptor's generation and count; EBADF: it is being closed. */
+/* An own descriptor's generation and count; EBADF: it is being closed; EAGAIN: as in begin_own. */
 static int glance(int fd, short events, struct glance *now) {
     struct wefti_fd *d = wefti_fd_find(fd);
     *now = (struct glance){0};
@@ -527,8 +562,10 @@ static int glance(int fd, short events, struct glance *now) {
     struct m *mp = wefti_enter_park();
     wefti_fd_lock(mp, d);
     *now = (struct glance){d->kind != WEFTI_FD_FOREIGN, d->gen, edges(d)};
-    int err = now->own && d->state != WEFTI_FD_OPEN ? EBADF : 0;
-    if (err == 0 && now->own && passed(poll_deadline(d, events)))
+    int err = 0;
+    if (now->own && d->state != WEFTI_FD_OPEN)
+        err = d->state == WEFTI_FD_LEAVING ? EAGAIN : EBADF;
+    else if (now->own && passed(poll_deadline(d, events)))
         err = ETIMEDOUT;
     wefti_fd_unlock(mp, d);
     wefti_leave(mp);
@@ -541,6 +578,10 @@ int wefti_fd_poll(int fd, short events) {
     for (;;) {
         struct glance before;
         int err = glance(fd, events, &before);
+        if (err == EAGAIN) {
+            weft_yield();
+            continue;
+        }
         if (err)
             return -err;
         struct pollfd p = {.fd = fd, .events = events};

@@ -30,11 +30,20 @@
 
 enum wefti_dir { WEFTI_READ, WEFTI_WRITE };
 
+/* What weft made. */
+enum wefti_made {
+    WEFTI_MADE_FILE,   /* a regular file or the like: it can't be watched */
+    WEFTI_MADE_POLLED, /* O_NONBLOCK, and to be watched */
+    WEFTI_MADE_TCP,    /* the same, a TCP connection: see wefti_op_dry */
+};
+
 struct wefti_op {
     int fd;
     uint8_t dir;    /* enum wefti_dir */
     bool own;       /* weft made it; otherwise its flags are somebody else's and it may block */
     bool polled;    /* own: O_NONBLOCK and watched; otherwise a regular file or the like */
+    bool tcp;       /* own: a TCP connection */
+    bool dry;       /* there is nothing to read, as far as is known: wait first */
     bool late;      /* its turn came after its deadline */
     bool last;      /* it is the last to leave one that is being closed */
     uint32_t gen;   /* own: the descriptor's generation */
@@ -57,9 +66,12 @@ int wefti_op_wait(struct wefti_op *op);
 
 void wefti_op_end(struct wefti_op *op);
 
-/* fd was just made by weft; `polled`: it is O_NONBLOCK and to be watched. 0, or an errno; fd stays
- * open in either case. */
-int wefti_fd_adopt(int fd, bool polled);
+/* A plain read gave less than there was room for: of a TCP connection that was all there is, and the
+ * next read need not try before it waits. */
+void wefti_op_dry(struct wefti_op *op);
+
+/* fd was just made by weft. 0, or an errno; fd stays open in either case. */
+int wefti_fd_adopt(int fd, enum wefti_made made);
 
 /* Waits for events as poll(2) does, on any descriptor, any number of waiters: the events, or
  * -errno. */

@@ -7,10 +7,15 @@
  * call on the number is free, and the next open, accept or socket of anybody may get it. If weft
  * adopts it, the record begins a new generation at once, and the closer finds that and leaves it
  * alone. Otherwise the closer makes the record a foreign one's afterwards; an operation that meets
- * LEAVING yields until then, for it can't tell which of the two its number means.
+ * LEAVING yields until then, for it can't tell which of the two its number means. A deadline need
+ * not know: it is put down as a foreign one's, for the file that the number is at the moment.
  *
  * weft_close waits for the operations to leave, so that a listener's address is free when it
  * returns. Not so for files: they may be in a call that blocks, and the last to leave closes.
+ *
+ * A foreign one goes through no such states. All who wait are woken before the kernel closes it,
+ * and once more after it: who came in between is registered for a file that is gone, and no event
+ * will come.
  */
 #include <sys/stat.h>
 #include <unistd.h>
@@ -30,22 +35,25 @@ static void claim_everybody(struct m *mp, struct wefti_fd *d, struct wefti_fd_li
     wefti_fd_claim(mp, &d->polls, WEFTI_WAKE_CLOSED, list);
 }
 
-/* A new generation: whatever was known is void. With the lock. */
+/* A new generation: whatever was known is void, but for deadlines. With the lock. */
 static void renew(struct wefti_fd *d, enum wefti_fd_kind kind) {
     store_relaxed(&d->gen, d->gen + 1);
     store_relaxed(&d->kind, (uint8_t)kind);
     d->state = WEFTI_FD_OPEN;
     d->known = kind == WEFTI_FD_POLLED;
     d->refs = 0;
-    for (int i = 0; i < 2; i++) {
-        d->dir[i].busy = false;
+    for (int i = 0; i < 2; i++)
+        d->dir[i].busy = d->dir[i].dry = d->dir[i].wary = false;
+}
+
+static void no_deadlines(struct wefti_fd *d) {
+    for (int i = 0; i < 2; i++)
         store_relaxed(&d->dir[i].deadline, 0);
-    }
 }
 
 /* ---- adopting ---- */
 
-static int adopt(struct m *mp, struct wefti_fd *d, int fd, bool polled) {
+static int adopt(struct m *mp, struct wefti_fd *d, int fd, enum wefti_made made) {
     struct wefti_fd_list list = {0};
     int err = 0;
     wefti_fd_lock(mp, d);
@@ -56,22 +64,24 @@ static int adopt(struct m *mp, struct wefti_fd *d, int fd, bool polled) {
         d->closer = NULL;
         wefti_fd_claim(mp, &one, WEFTI_WAKE_OK, &list);
     }
-    renew(d, polled ? WEFTI_FD_POLLED : WEFTI_FD_FILE);
-    if (polled && (err = wefti_poll->watch(fd, wefti_fd_token(d, fd))) != 0)
+    renew(d, made == WEFTI_MADE_FILE ? WEFTI_FD_FILE : WEFTI_FD_POLLED);
+    no_deadlines(d);
+    d->tcp = made == WEFTI_MADE_TCP;
+    if (made != WEFTI_MADE_FILE && (err = wefti_poll->watch(fd, wefti_fd_token(d, fd))) != 0)
         renew(d, WEFTI_FD_FOREIGN);
     wefti_fd_unlock(mp, d);
     wefti_fd_ready(mp, &list);
     return err;
 }
 
-int wefti_fd_adopt(int fd, bool polled) {
+int wefti_fd_adopt(int fd, enum wefti_made made) {
     struct m *mp = wefti_enter();
     int err = 0;
     if (!mp->outside) {
         struct wefti_fd *d = wefti_fd_make(fd);
-        err = !d ? ENOMEM : polled ? wefti_netpoll_open() : 0;
+        err = !d ? ENOMEM : made != WEFTI_MADE_FILE ? wefti_netpoll_open() : 0;
         if (err == 0)
-            err = adopt(mp, d, fd, polled);
+            err = adopt(mp, d, fd, made);
     }
     wefti_leave(mp);
     return err;
@@ -91,8 +101,6 @@ static int close_number(int fd) {
 
 int wefti_fd_leave(struct wefti_fd *d, int fd) {
     uint32_t gen = load_relaxed(&d->gen);
-    if (load_relaxed(&d->kind) == WEFTI_FD_POLLED)
-        wefti_poll->forget(fd); /* a duplicate may keep the file */
     int err = close_number(fd);
     struct m *mp = wefti_enter_park();
     wefti_fd_lock(mp, d);
@@ -106,21 +114,36 @@ int wefti_fd_leave(struct wefti_fd *d, int fd) {
 /* What weft_close still has to do. */
 enum rest { NOTHING, KERNEL, FOREIGN, ONCE_MORE };
 
-/* All operations have left, unless the number has been adopted again meanwhile. */
-static bool last_out(struct m *mp, struct wefti_fd *d, uint32_t gen) {
+/* All operations have left. With the lock, and not once the runtime has been left: between a
+ * thread's calls the run may end, and the poller with it. */
+static void begin_leaving(struct wefti_fd *d, int fd) {
+    d->state = WEFTI_FD_LEAVING;
+    no_deadlines(d);
+    if (d->kind == WEFTI_FD_POLLED)
+        wefti_poll->forget(fd); /* a duplicate may keep the file */
+}
+
+/* All operations have left, unless the number has been adopted again meanwhile. Or the run ended
+ * under a thread's wait, and no descriptor is weft's any more. */
+static enum rest last_out(struct m *mp, struct wefti_fd *d, int fd, uint32_t gen, uint64_t run) {
+    enum rest rest = NOTHING;
     wefti_fd_lock(mp, d);
-    bool mine = d->gen == gen && d->state == WEFTI_FD_CLOSING;
-    if (mine)
-        d->state = WEFTI_FD_LEAVING;
+    if (mp->outside || mp->run != run) {
+        rest = FOREIGN;
+    } else if (d->gen == gen && d->state == WEFTI_FD_CLOSING) {
+        begin_leaving(d, fd);
+        rest = KERNEL;
+    }
     wefti_fd_unlock(mp, d);
-    return mine;
+    return rest;
 }
 
 /* With the lock, which it gives back. */
-static enum rest close_own(struct m **mpp, struct wefti_fd *d, int *err) {
+static enum rest close_own(struct m **mpp, struct wefti_fd *d, int fd, int *err) {
     struct m *mp = *mpp;
     struct wefti_fd_list list = {0};
     uint32_t gen = d->gen;
+    uint64_t run = mp->run; /* a thread's */
     *err = d->state == WEFTI_FD_CLOSING ? EBADF : 0;
     if (d->state != WEFTI_FD_OPEN) {
         enum rest rest = d->state == WEFTI_FD_LEAVING ? ONCE_MORE : NOTHING;
@@ -131,26 +154,41 @@ static enum rest close_own(struct m **mpp, struct wefti_fd *d, int *err) {
     claim_everybody(mp, d, &list);
     bool wait = d->refs > 0 && d->kind == WEFTI_FD_POLLED, closes = d->refs == 0;
     struct wefti_waitq alone = {0};
-    if (wait)
-        d->closer = wefti_fd_queue(mp, &alone, 0, false);
+    if (wait) /* a thread's wait ends with the run, which is the only thing to cancel it */
+        d->closer = wefti_fd_queue(mp, &alone, 0, mp->curg->foreign);
     else if (closes)
-        d->state = WEFTI_FD_LEAVING;
+        begin_leaving(d, fd);
     wefti_fd_unlock(mp, d);
     wefti_fd_ready(mp, &list);
     if (!wait)
         return closes ? KERNEL : NOTHING;
     wefti_fd_park(mpp, d, &alone, 0);
-    return last_out(*mpp, d, gen) ? KERNEL : NOTHING;
+    return last_out(*mpp, d, fd, gen, run);
 }
 
 static void close_foreign(struct m *mp, struct wefti_fd *d, int fd) {
     struct wefti_fd_list list = {0};
     claim_everybody(mp, d, &list);
     renew(d, WEFTI_FD_FOREIGN);
-    wefti_fd_unlock(mp, d);
+    no_deadlines(d);
     if (list.first)
         wefti_poll->forget(fd);
+    wefti_fd_unlock(mp, d);
     wefti_fd_ready(mp, &list);
+}
+
+/* The number is gone, or another file's by now: who waits for it looks again. */
+static void wake_latecomers(int fd) {
+    struct wefti_fd *d = wefti_fd_find(fd);
+    if (!d)
+        return;
+    struct wefti_fd_list list = {0};
+    struct m *mp = wefti_enter_park();
+    wefti_fd_lock(mp, d);
+    wefti_fd_claim(mp, &d->polls, WEFTI_WAKE_OK, &list);
+    wefti_fd_unlock(mp, d);
+    wefti_fd_ready(mp, &list);
+    wefti_leave(mp);
 }
 
 static enum rest begin_close(struct wefti_fd *d, int fd, int *err) {
@@ -159,8 +197,10 @@ static enum rest begin_close(struct wefti_fd *d, int fd, int *err) {
     wefti_fd_lock(mp, d);
     if (d->kind == WEFTI_FD_FOREIGN)
         close_foreign(mp, d, fd);
-    else
-        rest = close_own(&mp, d, err);
+    else if (!mp->outside)
+        rest = close_own(&mp, d, fd, err);
+    else /* by an exit handler, after the end of main: its operations go no further */
+        wefti_fd_unlock(mp, d);
     wefti_leave(mp);
     return rest;
 }
@@ -173,10 +213,12 @@ int weft_close(int fd) {
         return wefti_fail(EBADF);
     while ((d = wefti_fd_find(fd)) != NULL && (rest = begin_close(d, fd, &err)) == ONCE_MORE)
         weft_yield();
-    if (rest == KERNEL)
+    if (rest == KERNEL) {
         err = wefti_fd_leave(d, fd);
-    else if (rest == FOREIGN)
+    } else if (rest == FOREIGN) {
         err = close_number(fd);
+        wake_latecomers(fd);
+    }
     return err ? wefti_fail(err) : 0;
 }
 
@@ -217,7 +259,7 @@ static int set(int fd, unsigned dirs, int64_t t, const struct stat *st) {
         err = EOPNOTSUPP;
     if (!err) {
         wefti_fd_lock(mp, d);
-        if (d->kind != WEFTI_FD_FOREIGN)
+        if (d->kind != WEFTI_FD_FOREIGN && d->state != WEFTI_FD_LEAVING)
             err = set_own(d, dirs, t, mp, &list);
         else
             set_foreign(d, dirs, t, st);

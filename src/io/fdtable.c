@@ -60,17 +60,33 @@ static void empty(struct wefti_waitq *q) {
         continue;
 }
 
+static void forget_dir(struct wefti_fd_dir *dir) {
+    dir->busy = dir->dry = dir->wary = false;
+    dir->turn = dir->io = (struct wefti_waitq){0};
+    store_relaxed(&dir->deadline, 0);
+}
+
+/* Threads that are in no call of the run's may look at what is atomic. Edges and generations go on. */
 static void forget(struct wefti_fd *d, bool forked) {
-    for (int i = 0; i < 2 && !forked; i++) {
-        empty(&d->dir[i].io);
-        empty(&d->dir[i].turn);
+    for (int i = 0; i < 2; i++) {
+        if (!forked) {
+            empty(&d->dir[i].io);
+            empty(&d->dir[i].turn);
+        }
+        forget_dir(&d->dir[i]);
     }
     if (!forked)
         empty(&d->polls);
-    uint32_t gen = d->gen + 1, reads = d->dir[WEFTI_READ].edges, writes = d->dir[WEFTI_WRITE].edges;
-    *d = (struct wefti_fd){.gen = gen};
-    d->dir[WEFTI_READ].edges = reads;
-    d->dir[WEFTI_WRITE].edges = writes;
+    d->lock = 0;
+    store_relaxed(&d->gen, d->gen + 1);
+    store_relaxed(&d->kind, WEFTI_FD_FOREIGN);
+    d->state = WEFTI_FD_OPEN;
+    d->known = false;
+    d->refs = 0;
+    d->closer = NULL;
+    d->polls = (struct wefti_waitq){0};
+    d->device = 0;
+    d->inode = 0;
 }
 
 void wefti_fd_forget_all(bool forked) {

@@ -28,6 +28,9 @@ enum wefti_fd_state {
 struct wefti_fd_dir {
     uint32_t edges;          /* events seen (atomic) */
     bool busy;               /* an operation has its turn */
+    bool dry;                /* a read has taken all there was when … (the turn's holder) */
+    bool wary;               /* an end, an error or urgent data was seen: not only bytes come */
+    uint32_t dry_edges;      /* … edges was this (the turn's holder) */
     struct wefti_waitq turn; /* those who wait for theirs */
     struct wefti_waitq io;   /* the one operation that waits for an event */
     int64_t deadline;        /* 0: none (atomic) */
@@ -39,6 +42,7 @@ struct wefti_fd {
     uint32_t gen;             /* in tokens: events for an older one are nobody's (atomic) */
     uint8_t kind;             /* enum wefti_fd_kind (atomic) */
     uint8_t state;            /* enum wefti_fd_state; own only */
+    bool tcp;                 /* own: a TCP connection */
     bool known;               /* foreign: the poller has met this number (a hint) */
     uint32_t refs;            /* own: operations under way, and waits for a turn */
     struct sudog *closer;     /* waits for refs to be 0 */

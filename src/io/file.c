@@ -108,7 +108,7 @@ static int adopt_polled(int fd) {
     int flags = fcntl(fd, F_GETFL);
     if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)
         return EPERM;
-    int err = wefti_fd_adopt(fd, true);
+    int err = wefti_fd_adopt(fd, WEFTI_MADE_POLLED);
     if (err == EPERM)
         fcntl(fd, F_SETFL, flags);
     return err;
@@ -118,7 +118,7 @@ static int adopt(int fd, int flags) {
     int before = errno;
     int err = may_be_polled(fd, flags) ? adopt_polled(fd) : EPERM;
     if (err == EPERM)
-        err = wefti_fd_adopt(fd, false);
+        err = wefti_fd_adopt(fd, WEFTI_MADE_FILE);
     weft_set_errno(before);
     return err;
 }

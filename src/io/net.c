@@ -102,7 +102,7 @@ static int listen_and_adopt(int s, int type, const struct weft_listen_opts *opts
     int backlog = opts->backlog > 0 ? opts->backlog : LARGEST_BACKLOG;
     if (type != SOCK_DGRAM && listen(s, backlog) != 0)
         return errno;
-    return wefti_fd_adopt(s, true);
+    return wefti_fd_adopt(s, WEFTI_MADE_POLLED);
 }
 
 static int set_inet_options(int s, const struct wefti_net *net, int family,
@@ -252,9 +252,10 @@ static int try_accept(int fd, bool blocks, bool tune, int *conn) {
                    : accept4(fd, (struct sockaddr *)&peer, &len, flags);
     if (s < 0)
         return errno;
-    if (tune && (peer.ss_family == AF_INET || peer.ss_family == AF_INET6))
+    bool tcp = peer.ss_family == AF_INET || peer.ss_family == AF_INET6;
+    if (tune && tcp)
         wefti_tune_tcp(s);
-    int err = wefti_fd_adopt(s, true);
+    int err = wefti_fd_adopt(s, tcp ? WEFTI_MADE_TCP : WEFTI_MADE_POLLED);
     if (err)
         close(s);
     else

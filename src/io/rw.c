@@ -13,17 +13,18 @@
 
 #include "try.h"
 
-static ssize_t read_list(int fd, const struct iovec *iov, int n) {
+static ssize_t read_list(int fd, const struct iovec *iov, int n, size_t size) {
     struct wefti_try t;
     int err = wefti_try_begin(&t, fd, WEFTI_READ);
     if (err)
         return wefti_fail(err);
-    ssize_t got;
-    while ((got = wefti_try_read(&t, iov, n)) == -EAGAIN)
-        if ((err = wefti_try_wait(&t)) != 0) {
-            got = -err;
-            break;
-        }
+    ssize_t got = t.op.dry ? -EAGAIN : wefti_try_read(&t, iov, n);
+    while (got == -EAGAIN) {
+        err = wefti_try_wait(&t);
+        got = err ? -err : wefti_try_read(&t, iov, n);
+    }
+    if (got > 0 && (size_t)got < size)
+        wefti_op_dry(&t.op);
     wefti_try_end(&t);
     return got < 0 ? wefti_fail((int)-got) : got;
 }
@@ -66,7 +67,7 @@ static ssize_t nothing(int fd) {
 
 ssize_t weft_read(int fd, void *buf, size_t n) {
     struct iovec iov = {buf, n};
-    return n == 0 ? nothing(fd) : read_list(fd, &iov, 1);
+    return n == 0 ? nothing(fd) : read_list(fd, &iov, 1, n);
 }
 
 ssize_t weft_write(int fd, const void *buf, size_t n) {
@@ -83,7 +84,7 @@ ssize_t weft_readv(int fd, const struct iovec *iov, int iovcnt) {
     ssize_t size = list_size(iov, iovcnt);
     if (size < 0)
         return wefti_fail((int)-size);
-    return size == 0 ? nothing(fd) : read_list(fd, iov, iovcnt);
+    return size == 0 ? nothing(fd) : read_list(fd, iov, iovcnt, (size_t)size);
 }
 
 ssize_t weft_writev(int fd, const struct iovec *iov, int iovcnt) {

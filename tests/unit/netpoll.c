@@ -32,7 +32,7 @@ static int ends[2];
 /* A pipe whose reading end is weft's own. */
 static int own_pipe(void) {
     CHECK_EQ(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
-    CHECK_EQ(wefti_fd_adopt(ends[0], true), 0);
+    CHECK_EQ(wefti_fd_adopt(ends[0], WEFTI_MADE_POLLED), 0);
     return ends[0];
 }
 
@@ -177,7 +177,7 @@ TEST(P31_neglected_events_are_found) {
 TEST(registration_errors_are_told) {
     CHECK_EQ(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
     fake.watch_fails = ENOSPC;
-    CHECK_EQ(wefti_fd_adopt(ends[0], true), ENOSPC);
+    CHECK_EQ(wefti_fd_adopt(ends[0], WEFTI_MADE_POLLED), ENOSPC);
     struct wefti_op op;
     CHECK_EQ(begin(&op), 0);
     CHECK(!op.own); /* it was not taken over */
@@ -192,9 +192,9 @@ TEST(registration_errors_are_told) {
 TEST(no_poller_no_descriptor) {
     CHECK_EQ(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
     fake.open_fails = EMFILE;
-    CHECK_EQ(wefti_fd_adopt(ends[0], true), EMFILE);
+    CHECK_EQ(wefti_fd_adopt(ends[0], WEFTI_MADE_POLLED), EMFILE);
     fake.open_fails = 0;
-    CHECK_EQ(wefti_fd_adopt(ends[0], true), 0);
+    CHECK_EQ(wefti_fd_adopt(ends[0], WEFTI_MADE_POLLED), 0);
     done_with_pipe();
 }
 
