@@ -4,8 +4,8 @@
  *
  * A G on a free list keeps these invariants, so that making one sets only what is its own: park
  * word 0, no stack, not bound, not locked, no defers, no keys, no context, no interest in its end,
- * timer disarmed. Its arguments wait in the G (they share room with the sudog, which an unstarted
- * goroutine has no use for).
+ * timer disarmed, not one of the runtime's own. Its arguments wait in the G (they share room with
+ * the sudog, which an unstarted goroutine has no use for).
  *
  * At its end a goroutine runs its deferred calls, last first, then the destructors of its
  * goroutine-local values, both as ordinary goroutine code; then, inside the runtime, what its group

@@ -459,6 +459,39 @@ TEST(what_the_program_changed_meanwhile_stays) {
     weft_chan_unref(c);
 }
 
+enum { SENDERS = 3, SENDS = 5000 };
+
+static _Atomic int senders_left;
+
+static void *sends_itself(void *arg) {
+    for (int i = 0; i < SENDS; i++)
+        raise(SIGUSR1);
+    senders_left--;
+    return arg;
+}
+
+/* Every signal is a notice or goes to the handler from before, whatever the moment it comes at. */
+static void none_is_lost_in_between(void) {
+    weft_chan(int) c = weft_chan_make(int, SENDERS *SENDS + 10);
+    pthread_t threads[SENDERS];
+    set_handler(SIGUSR1, handle);
+    handled = 0;
+    senders_left = SENDERS;
+    for (int i = 0; i < SENDERS; i++)
+        CHECK_EQ(pthread_create(&threads[i], NULL, sends_itself, NULL), 0);
+    while (senders_left > 0) {
+        NOTIFY(c, SIGUSR1);
+        weft_yield();
+        weft_signal_stop(c);
+        weft_yield();
+    }
+    for (int i = 0; i < SENDERS; i++)
+        pthread_join(threads[i], NULL);
+    CHECK_EQ(handled + (long)weft_chan_len(c), SENDERS * SENDS);
+    weft_chan_unref(c);
+}
+AT_PROCS(none_is_lost_in_between)
+
 static struct sigaction below;
 
 static void hands_on(int sig, siginfo_t *info, void *context) {
