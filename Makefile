@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # The front door; the building is CMake's (CMakePresets.json) and the work is in tools/.
-#   make run          the tour of examples, under schedtrace
+#   make run          weft's documentation on http://127.0.0.1:6060/, under schedtrace; HTTP=HOST:PORT
+#   make tour         the tour of examples, under schedtrace
 #   make test         every preset and check; ends with "N passed, N failed"
 #   make stress       the stress suite, SECONDS at each of GOMAXPROCS 1, 2 and 8
-#   make bench        the benchmarks
+#   make bench        the benchmarks; make bench-weftdoc: weftdoc beside Go's net/http
 #   make install      PREFIX=/usr/local, DESTDIR
 #   make format lint clean
 PREFIX ?= /usr/local
 SECONDS ?= 60
 JOBS ?= $(shell nproc)
+HTTP ?= 127.0.0.1:6060
 
 all: build
 
@@ -20,7 +22,12 @@ build: deps
 deps:
 	@tools/deps
 
-run: build
+run: deps
+	@cmake --preset release > /dev/null
+	@cmake --build --preset release -j $(JOBS) --target weftdoc
+	@exec env GODEBUG=$${GODEBUG:-schedtrace=1000} build/release/bin/weftdoc -http=$(HTTP)
+
+tour: build
 	GODEBUG=schedtrace=1000 build/release/examples/tour
 
 test: deps
@@ -31,6 +38,9 @@ stress: deps
 
 bench: build
 	@if [ -x bench/run ]; then bench/run; else echo 'bench/run is not there yet'; exit 1; fi
+
+bench-weftdoc: build
+	bench/weftdoc/run
 
 install: build
 	cmake --install build/release --prefix "$(PREFIX)"
@@ -46,4 +56,4 @@ lint:
 clean:
 	rm -rf build
 
-.PHONY: all build deps run test stress bench install format lint clean
+.PHONY: all build deps run tour test stress bench bench-weftdoc install format lint clean

@@ -35,7 +35,7 @@ add_test(NAME install/install COMMAND
 set_tests_properties(install/prefix PROPERTIES LABELS install FIXTURES_SETUP weft_empty_prefix)
 set_tests_properties(install/install PROPERTIES LABELS install
     FIXTURES_REQUIRED weft_empty_prefix FIXTURES_SETUP weft_prefix)
-foreach(way pkg-config pkg-config-static pkg-config-c++ cmake man)
+foreach(way pkg-config pkg-config-static pkg-config-c++ cmake man weftdoc)
     add_test(NAME install/${way} COMMAND
         ${PROJECT_SOURCE_DIR}/tools/install-check ${way} ${PROJECT_BINARY_DIR}/prefix)
     set_tests_properties(install/${way} PROPERTIES LABELS install FIXTURES_REQUIRED weft_prefix

@@ -25,7 +25,7 @@ install(FILES ${PROJECT_BINARY_DIR}/weft.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/
 
 # A page that describes several names is found under each: the others are one-line pages that
 # refer to it.
-foreach(section 3 7)
+foreach(section 1 3 7)
     file(GLOB pages CONFIGURE_DEPENDS docs/man${section}/*.${section})
     set(aliases "")
     foreach(page ${pages})
@@ -47,3 +47,11 @@ foreach(section 3 7)
     list(REMOVE_DUPLICATES aliases)
     install(FILES ${pages} ${aliases} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section})
 endforeach()
+
+# What weftdoc shows when no folder is named, laid out as in the source tree: links between the
+# documents lead to the same places.
+set(documents ${CMAKE_INSTALL_DATAROOTDIR}/doc/weft)
+install(FILES README.md ARCHITECTURE.md HACKING.md CONTRIBUTING.md CHANGELOG.md
+    DESTINATION ${documents})
+install(DIRECTORY docs DESTINATION ${documents}
+    FILES_MATCHING PATTERN "*.md" PATTERN "*.[137]")

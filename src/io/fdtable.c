@@ -50,7 +50,7 @@ struct wefti_fd *wefti_fd_make(int fd) {
     uint32_t page = (uint32_t)fd / PAGE, seen = load_relaxed(&highest);
     while (page > seen && !cas_relaxed(&highest, &seen, page))
         continue;
-    if (!make_page(&pages[page]))
+    if (!make_page(page_slot(fd)))
         return NULL;
     return wefti_fd_find(fd);
 }

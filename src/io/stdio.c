@@ -11,7 +11,6 @@
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <stdio_ext.h>
 #include <unistd.h>
@@ -20,31 +19,36 @@
 
 #include "fd.h"
 
-struct stream {
-    int fd;
-    bool append;
-};
+/* The library's cookie is no pointer: it holds all that there is to know. */
+static void *make_cookie(int fd, bool append) {
+    return (void *)((uintptr_t)fd << 1 | append);
+}
+
+static int fd_of(const void *cookie) {
+    return (int)((uintptr_t)cookie >> 1);
+}
+
+static bool appends(const void *cookie) {
+    return (uintptr_t)cookie & 1;
+}
 
 static ssize_t stream_read(void *cookie, char *buf, size_t n) {
-    const struct stream *s = cookie;
-    return weft_read(s->fd, buf, n);
+    return weft_read(fd_of(cookie), buf, n);
 }
 
 /* The C library wants the count that was written, 0 for none. */
 static ssize_t stream_write(void *cookie, const char *buf, size_t n) {
-    const struct stream *s = cookie;
-    if (s->append) {
+    if (appends(cookie)) {
         int before = errno;
-        if (lseek(s->fd, 0, SEEK_END) < 0)
+        if (lseek(fd_of(cookie), 0, SEEK_END) < 0)
             weft_set_errno(before); /* no file */
     }
-    ssize_t put = weft_write(s->fd, buf, n);
+    ssize_t put = weft_write(fd_of(cookie), buf, n);
     return put < 0 ? 0 : put;
 }
 
 static int stream_seek(void *cookie, off64_t *offset, int whence) {
-    const struct stream *s = cookie;
-    off64_t at = lseek64(s->fd, *offset, whence);
+    off64_t at = lseek64(fd_of(cookie), *offset, whence);
     if (at < 0)
         return -1;
     *offset = at;
@@ -52,10 +56,7 @@ static int stream_seek(void *cookie, off64_t *offset, int whence) {
 }
 
 static int stream_close(void *cookie) {
-    struct stream *s = cookie;
-    int fd = s->fd;
-    free(s);
-    return weft_close(fd);
+    return weft_close(fd_of(cookie));
 }
 
 /* What the descriptor must allow: O_RDONLY, O_WRONLY, O_RDWR, or -1 for a mode that is none. */
@@ -91,18 +92,14 @@ FILE *weft_fdopen(int fd, const char *mode) {
                                                 stream_close};
     int access = access_of(mode);
     int err = check_mode(fd, access);
-    struct stream *s = err ? NULL : malloc(sizeof *s);
-    if (!s) {
-        weft_set_errno(err ? err : ENOMEM);
+    if (err) {
+        weft_set_errno(err);
         return NULL;
     }
-    *s = (struct stream){fd, mode[0] == 'a'};
     char plain[3] = {mode[0], access == O_RDWR ? '+' : '\0', '\0'};
-    FILE *f = fopencookie(s, plain, calls);
-    if (!f) {
-        free(s);
+    FILE *f = fopencookie(make_cookie(fd, mode[0] == 'a'), plain, calls);
+    if (!f)
         return NULL;
-    }
     __fsetlocking(f, FSETLOCKING_BYCALLER);
     set_buffering(f, fd);
     return f;

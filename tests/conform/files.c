@@ -372,6 +372,26 @@ TEST(sendfile_from_what_is_no_file_copies) {
     weft_chan_unref(done);
 }
 
+TEST(sendfile_is_cancellable) {
+    int in = filled_file(3000000);
+    for (enum kind k = SOCKET; k < PTY; k++) {
+        struct ends e = open_ends(k);
+        off_t at = 0;
+        ssize_t put;
+        int error;
+        {
+            weft_scope_timeout(5 * WEFT_MILLISECOND);
+            put = weft_sendfile(e.w, in, &at, 3000000);
+            error = errno;
+        }
+        CHECK(put > 0 && put < 3000000);
+        CHECK_EQ(error, ETIMEDOUT);
+        CHECK_EQ(at, put);
+        close_ends(e);
+    }
+    CHECK_EQ(weft_close(in), 0);
+}
+
 TEST(sendfile_raises_no_SIGPIPE) {
     int in = filled_file(100000);
     CHECK(signal(SIGPIPE, SIG_DFL) == SIG_DFL);

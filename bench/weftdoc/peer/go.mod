@@ -1,0 +1,3 @@
+module weftdoc-peer
+
+go 1.26
