@@ -659,6 +659,7 @@ TEST(the_dispatcher_is_not_counted_nor_shown) {
     int ends[2];
     char text[4096];
     CHECK_EQ(weft_num_goroutine(), 1);
+    CHECK_EQ(weft_close(weft_listen("tcp", "127.0.0.1:0")), 0); /* has the poller's descriptors */
     NOTIFY(c, SIGUSR1);
     raise(SIGUSR1);
     CHECK_EQ(next(c), SIGUSR1);
