@@ -37,7 +37,7 @@ static struct {
 static void await_end(void) {
     uint32_t phase;
     while ((phase = load_acquire(&S.phase)) == WEFTI_ENDING &&
-           !S.hasty) /* pairs with the store of OFF */
+           !load_relaxed(&S.hasty)) /* pairs with the store of OFF */
         os_futex_wait(&S.phase, phase, -1);
 }
 

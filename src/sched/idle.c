@@ -34,7 +34,8 @@
  *
  * A keeper asleep counts as asleep for the deadlock report (keeping), as any idle M: the timer it
  * sleeps for may have been stopped. What wakes it while it counts so is a timer or a waiter for a
- * descriptor, and either is reason enough for no report.
+ * descriptor, and either is reason enough for no report. It counts until it looks for a P, and the
+ * next may keep watch before that, so there may be several.
  */
 #include "../os/os.h"
 #include "../runq/runq.h"
@@ -85,7 +86,7 @@ void wefti_wake_keeper(void) {
 
 /* There is something to watch for: an M should do it. */
 void wefti_need_keeper(struct m *mp) {
-    if (!load_relaxed(&S.timekeeper) && load_relaxed(&S.npidle) != 0)
+    if (!load_seqcst(&S.timekeeper) && load_seqcst(&S.npidle) != 0) /* with sleep_without_work */
         wefti_wakep(mp);
 }
 
@@ -308,11 +309,10 @@ static bool sleep_until_due(void) {
     return until != 0 || load_seqcst(&S.netwaiters) != 0 ? keeper_sleep(until) : false;
 }
 
-static void count_keeper(bool asleep) {
+static void count_keeper(void) {
     wefti_lock(&S.lock);
-    S.keeping = asleep;
-    if (asleep)
-        wefti_check_deadlock(0);
+    S.keeping++;
+    wefti_check_deadlock(0);
     wefti_unlock(&S.lock);
 }
 
@@ -321,7 +321,7 @@ static void count_keeper(bool asleep) {
 static bool keep_watch(bool *ready) {
     if (xchg_seqcst(&S.timekeeper, 1) != 0)
         return false;
-    count_keeper(true);
+    count_keeper();
     *ready = sleep_until_due();
     store_relaxed(&S.until, 0);
     store_seqcst(&S.timekeeper, 0);
@@ -333,7 +333,7 @@ static bool keep_watch(bool *ready) {
 static bool take_idle_p(struct m *mp, bool ready) {
     wefti_lock(&S.lock);
     struct p *pp = load_relaxed(&S.phase) == WEFTI_UP ? wefti_pidle_get() : NULL;
-    S.keeping = false;
+    S.keeping--;
     wefti_unlock(&S.lock);
     if (pp)
         wefti_acquire_p(mp, pp);
@@ -357,6 +357,8 @@ static bool sleep_without_work(struct m *mp) {
     if (worth_watching() && keep_watch(&ready)) {
         if (take_idle_p(mp, ready)) {
             start_spinning(mp);
+            if (ready) /* also when nobody waits: what is left there ends the next watch at once */
+                wefti_netpoll(mp);
             return true;
         }
         if (load_relaxed(&S.phase) != WEFTI_UP)

@@ -141,7 +141,7 @@ static void tell_all(void) {
 
 void wefti_end_run(struct m *mp, int status) {
     S.status = status;
-    store_relaxed(&S.exiting, S.hasty);
+    store_relaxed(&S.exiting, load_relaxed(&S.hasty));
     tell_all();
     if (S.hasty) {
         wefti_m = NULL; /* atexit handlers may call weft: as from a thread without a run */
@@ -333,7 +333,7 @@ static int run(int (*app)(int, char **), int argc, char **argv, bool hasty) {
     mp->counted = 1;
     mp->inrt = 1;
     S.m0 = mp;
-    S.hasty = hasty;
+    store_relaxed(&S.hasty, hasty);
     err = run_on(mp, app, argc, argv);
     wefti_thread_end(mp);
     wefti_m = foreign;
@@ -371,7 +371,7 @@ static struct m *setup(void) {
 
 static int start_background(void) {
     struct m *mp = setup();
-    S.hasty = 0;
+    store_relaxed(&S.hasty, 0);
     int err = prepare(mp, true);
     if (err)
         return err;

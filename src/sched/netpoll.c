@@ -33,9 +33,12 @@ int wefti_netpoll_open(void) {
     if (!err)
         store_seqcst(&wefti_poll_open, 1); /* pairs with the keeper's look at where to sleep */
     wefti_unlock(&S.lock);
-    if (!err)
-        wefti_wake_keeper(); /* out of the futex, into the poller */
-    return err;
+    if (err)
+        return err;
+    wefti_wake_keeper(); /* out of the futex, into the poller */
+    wefti_poll
+        ->ring(); /* who woke one that was on its way there, before it was open, rang no bell */
+    return 0;
 }
 
 void wefti_netpoll_close(bool forked) {
@@ -52,7 +55,7 @@ uint64_t wefti_netpoll_wait_begins(struct m *mp) {
 }
 
 void wefti_netpoll_wait_ends(uint64_t run) {
-    if (run == S.run) /* a thread's wait may end because its run did */
+    if (run == S.run) /* a thread's wait may have ended with its run, and this is the next */
         add_relaxed(&S.netwaiters, (uint32_t)-1);
 }
 

@@ -93,7 +93,7 @@ struct wefti_sched {
     uint32_t monend;
 
     uint32_t main_goexit;      /* main left by weft_goexit */
-    uint32_t hasty;            /* the end of main ends the process … */
+    uint32_t hasty;            /* the end of main ends the process (atomic) … */
     uint32_t exiting;          /* … and is doing so (atomic) */
     int status;                /* what main returned */
     uint32_t endnote;          /* futex: counts Ms that have ended */
