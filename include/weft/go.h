@@ -413,6 +413,10 @@ WEFT_API int weft_key_set(weft_key key, void *value);
  * weft call ends it with a message. Before the first run, and between two, a child needs no
  * weft_after_fork. A vfork's child may exec or _exit.
  *
+ * Descriptors stay open, and those that weft made count as foreign ones in the child. It closes the
+ * two that weft itself used, by their numbers: a child that closes all it inherited and opens others
+ * does so after this call.
+ *
  * Traits:  never parks; a fork's child, as its first weft call; allocates.
  * Returns: 0, or -1 with errno.
  * Errors:  EPERM   this process is not such a child, or is one already made a runtime; or a signal
