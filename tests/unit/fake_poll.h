@@ -23,7 +23,7 @@ static struct {
     int first, n;
     uint64_t token[FAKE_FDS]; /* of the last registration */
     bool in_set[FAKE_FDS];
-    int watched, armed, forgotten, collected, waits, rings; /* calls */
+    int watched, armed, forgotten, collected, waits, rings; /* calls; armed is read by tests */
     int open_fails, watch_fails, arm_fails;                 /* an errno */
 } fake = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -41,7 +41,17 @@ static inline void fake_event_for(uint64_t token, short ready) {
 }
 
 static inline void fake_event(int fd, short ready) {
-    fake_event_for(fake.token[fd], ready);
+    pthread_mutex_lock(&fake.lock);
+    uint64_t token = fake.token[fd];
+    pthread_mutex_unlock(&fake.lock);
+    fake_event_for(token, ready);
+}
+
+/* As the kernel forgets a closed file. */
+static inline void fake_closed(int fd) {
+    pthread_mutex_lock(&fake.lock);
+    fake.in_set[fd] = false;
+    pthread_mutex_unlock(&fake.lock);
 }
 
 static inline int fake_open(void) {
@@ -64,7 +74,7 @@ static inline int fake_watch(int fd, uint64_t token) {
 static inline int fake_arm(int fd, uint64_t token, short events, bool known, bool *added) {
     (void)events, (void)known;
     pthread_mutex_lock(&fake.lock);
-    fake.armed++;
+    add_relaxed(&fake.armed, 1);
     fake.token[fd] = token;
     *added = !fake.in_set[fd];
     fake.in_set[fd] = true;
