@@ -246,7 +246,7 @@ static void check_load_detail(int procs) {
         parse_group(text, i, true, &g);
         CHECK_EQ(g.s.gomaxprocs, procs);
         for (int k = 0; k < g.ng; k++) {
-            running += g.g[k].status == 2;
+            running += g.g[k].status == 2 || g.g[k].status == 3; /* or in a bracket */
             parked += g.g[k].status == 4;
         }
     }
