@@ -71,19 +71,25 @@ int wefti_fail(int err) {
 
 /* ---- waits and wake-ups ---- */
 
+bool wefti_fd_claim_one(struct m *mp, struct sudog *sg, enum wefti_wake wake,
+                        struct wefti_fd_list *list) {
+    sg->queued = false;
+    if (!wefti_claim(mp, sg->g, sg->ticket))
+        return false;
+    sg->g->wake = (uint8_t)wake;
+    sg->next = NULL;
+    if (!list->end)
+        list->end = &list->first;
+    *list->end = sg;
+    list->end = &sg->next;
+    return true;
+}
+
 void wefti_fd_claim(struct m *mp, struct wefti_waitq *q, enum wefti_wake wake,
                     struct wefti_fd_list *list) {
     struct sudog *sg;
-    while ((sg = wefti_waitq_pop(q)) != NULL) {
-        if (!wefti_claim(mp, sg->g, sg->ticket))
-            continue;
-        sg->g->wake = (uint8_t)wake;
-        sg->next = NULL;
-        if (!list->end)
-            list->end = &list->first;
-        *list->end = sg;
-        list->end = &sg->next;
-    }
+    while ((sg = wefti_waitq_pop(q)) != NULL)
+        wefti_fd_claim_one(mp, sg, wake, list);
 }
 
 void wefti_fd_ready(struct m *mp, struct wefti_fd_list *list) {
@@ -119,22 +125,9 @@ static int outcome(struct g *gp) {
     return err ? err : ECANCELED;
 }
 
-static struct m *park_until(struct m *mp, struct g *gp, int64_t deadline) {
-    if (deadline == 0)
-        return wefti_wait(mp, gp);
-    struct wefti_timer *t = &gp->timer;
-    t->fire = wefti_timer_wakes;
-    t->arg = gp;
-    t->seq = gp->sudog.ticket;
-    wefti_timer_arm(mp, t, deadline, 0);
-    mp = wefti_wait(mp, gp);
-    wefti_timer_disarm(mp, t);
-    return mp;
-}
-
 int wefti_fd_park(struct m **mpp, struct wefti_fd *d, struct wefti_waitq *q, int64_t deadline) {
     struct g *gp = (*mpp)->curg;
-    struct m *mp = park_until(*mpp, gp, deadline);
+    struct m *mp = wefti_wait_until(*mpp, gp, deadline);
     *mpp = mp;
     if (gp->wake == WEFTI_WAKE_TIMEOUT || gp->wake == WEFTI_WAKE_CANCELED) {
         wefti_fd_lock(mp, d);
@@ -167,10 +160,10 @@ static void claim_matching(struct m *mp, struct wefti_waitq *q, short ready,
     struct wefti_waitq rest = {0};
     struct sudog *sg;
     while ((sg = wefti_waitq_pop(q)) != NULL) {
-        bool meant = ready & ((short)sg->word[0] | ALWAYS);
-        struct wefti_waitq one = {0};
-        wefti_waitq_push(meant ? &one : &rest, sg);
-        wefti_fd_claim(mp, &one, WEFTI_WAKE_OK, list);
+        if (ready & ((short)sg->word[0] | ALWAYS))
+            wefti_fd_claim_one(mp, sg, WEFTI_WAKE_OK, list);
+        else
+            wefti_waitq_push(&rest, sg);
     }
     *q = rest;
 }
@@ -241,10 +234,8 @@ bool wefti_fd_unref(struct m *mp, struct wefti_fd *d, struct wefti_fd_list *list
         d->state = WEFTI_FD_LEAVING;
         return true;
     }
-    struct wefti_waitq one = {0};
-    wefti_waitq_push(&one, d->closer);
+    wefti_fd_claim_one(mp, d->closer, WEFTI_WAKE_OK, list);
     d->closer = NULL;
-    wefti_fd_claim(mp, &one, WEFTI_WAKE_OK, list);
     return false;
 }
 
@@ -336,13 +327,9 @@ int wefti_op_begin(struct wefti_op *op, int fd, enum wefti_dir dir) {
 /* The turn goes to the next; with the lock. */
 static void pass_turn(struct m *mp, struct wefti_fd_dir *dir, struct wefti_fd_list *list) {
     struct sudog *sg;
-    while ((sg = wefti_waitq_pop(&dir->turn)) != NULL) {
-        struct wefti_waitq one = {0};
-        wefti_waitq_push(&one, sg);
-        wefti_fd_claim(mp, &one, WEFTI_WAKE_OK, list);
-        if (list->first)
+    while ((sg = wefti_waitq_pop(&dir->turn)) != NULL)
+        if (wefti_fd_claim_one(mp, sg, WEFTI_WAKE_OK, list))
             return;
-    }
     dir->busy = false;
 }
 

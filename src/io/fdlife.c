@@ -58,12 +58,9 @@ static int adopt(struct m *mp, struct wefti_fd *d, int fd, enum wefti_made made)
     int err = 0;
     wefti_fd_lock(mp, d);
     claim_everybody(mp, d, &list); /* of a file that was closed behind weft's back */
-    if (d->closer) {
-        struct wefti_waitq one = {0};
-        wefti_waitq_push(&one, d->closer);
-        d->closer = NULL;
-        wefti_fd_claim(mp, &one, WEFTI_WAKE_OK, &list);
-    }
+    if (d->closer)
+        wefti_fd_claim_one(mp, d->closer, WEFTI_WAKE_OK, &list);
+    d->closer = NULL;
     renew(d, made == WEFTI_MADE_FILE ? WEFTI_FD_FILE : WEFTI_FD_POLLED);
     no_deadlines(d);
     d->tcp = made == WEFTI_MADE_TCP;

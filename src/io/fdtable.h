@@ -54,10 +54,14 @@ struct wefti_fd {
 
 /* ---- fd.c, for the files beside it; with a P ---- */
 
-/* Wins all waits of q and puts them on the list; with the lock. */
+/* Waits that were won, and are to be readied once the lock is free. */
 struct wefti_fd_list {
     struct sudog *first, **end;
 };
+/* With the lock: wins the wait of a sudog that is on no queue any more, if nobody else has … */
+bool wefti_fd_claim_one(struct m *mp, struct sudog *sg, enum wefti_wake wake,
+                        struct wefti_fd_list *list);
+/* … or all of q's, which is empty then. */
 void wefti_fd_claim(struct m *mp, struct wefti_waitq *q, enum wefti_wake wake,
                     struct wefti_fd_list *list);
 /* Readies them, without the lock. */

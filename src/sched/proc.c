@@ -469,6 +469,19 @@ bool wefti_timer_wakes(struct m *mp, struct wefti_timer *t, int64_t now) {
     return false;
 }
 
+struct m *wefti_wait_until(struct m *mp, struct g *gp, int64_t deadline) {
+    if (deadline == 0)
+        return wefti_wait(mp, gp);
+    struct wefti_timer *t = &gp->timer;
+    t->fire = wefti_timer_wakes;
+    t->arg = gp;
+    t->seq = gp->sudog.ticket;
+    wefti_timer_arm(mp, t, deadline, 0);
+    mp = wefti_wait(mp, gp);
+    wefti_timer_disarm(mp, t);
+    return mp;
+}
+
 /* ---- yield ---- */
 
 /* Who waits by yielding, with nobody else to run, would keep the poller from being asked. */

@@ -74,6 +74,15 @@ struct m *wefti_enter_goroutine(const char *what);
 bool wefti_wait_retract(struct m *mp, struct g *gp);
 /* Parks until readied; returns the M it is on now. gp->wake says how it ended. */
 struct m *wefti_wait(struct m *mp, struct g *gp);
+/*
+ * As above, or until `deadline` (0: none), which ends the wait with WEFTI_WAKE_TIMEOUT; for a wait by
+ * gp's own sudog.
+ *
+ * The goroutine's own timer is armed after the object's lock was given back, for timers have the
+ * lower rank. In between the wait may be won, and even be readied (NOTIFIED); the timer is armed
+ * all the same, fires or is disarmed, and hurts nobody: its ticket is that of this wait alone.
+ */
+struct m *wefti_wait_until(struct m *mp, struct g *gp, int64_t deadline);
 /* wefti_ready at the tail of the queue: for the many (close, broadcast, timers). */
 void wefti_ready_tail(struct m *mp, struct g *gp);
 /* Parks for ever: NULL channels, selects without cases. Ends only by cancellation when cancellable.

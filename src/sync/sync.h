@@ -90,25 +90,10 @@ static inline void wefti_sync_ready_list(struct m *mp, struct sudog *list) {
     }
 }
 
-/*
- * Parks in a wait already queued, until readied or `deadline` (NULL: none). The M it is on then.
- *
- * The goroutine's own timer is armed after the object's lock was given back, for timers have the
- * lower rank. In between the wait may be won, and even be readied (NOTIFIED); the timer is armed
- * all the same, fires or is disarmed, and hurts nobody: its ticket is that of this wait alone.
- */
+/* Parks in a wait already queued, until readied or `deadline` (NULL: none). The M it is on then. */
 static inline struct m *wefti_sync_wait_until(struct m *mp, struct g *gp,
                                               const weft_time *deadline) {
-    if (deadline == NULL)
-        return wefti_wait(mp, gp);
-    struct wefti_timer *t = &gp->timer;
-    t->fire = wefti_timer_wakes;
-    t->arg = gp;
-    t->seq = gp->sudog.ticket;
-    wefti_timer_arm(mp, t, *deadline > 0 ? *deadline : 1, 0);
-    mp = wefti_wait(mp, gp);
-    wefti_timer_disarm(mp, t);
-    return mp;
+    return wefti_wait_until(mp, gp, deadline == NULL ? 0 : *deadline > 0 ? *deadline : 1);
 }
 
 /* The mutex from inside: lock with a reason to show, and unlock by one who is in the runtime. */
