@@ -49,7 +49,7 @@ void wefti_pidle_put(struct p *pp) {
 void wefti_acquire_p(struct m *mp, struct p *pp) {
     wefti_assert(mp->p == NULL);
     store_relaxed(&mp->p, pp);
-    store_relaxed(&pp->m, mp);
+    store_release(&pp->m, mp); /* pairs with the load in look_at_running */
     store_release(&pp->status, WEFTI_P_RUNNING);
 }
 

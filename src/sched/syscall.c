@@ -84,7 +84,7 @@ void weft_block_exit(void) {
     if (likely(!load_acquire(&mp->attn.is.ended) &&
                cas_seqcst(&pp->status, &syscall, WEFTI_P_RUNNING))) { /* with block_enter */
         store_relaxed(&mp->p, pp);
-        store_relaxed(&pp->m, mp);
+        store_release(&pp->m, mp); /* pairs with the load in look_at_running */
         store_relaxed(&pp->syscalltick, pp->syscalltick + 1);
     } else {
         mp = without_p(mp);

@@ -90,7 +90,7 @@ static bool look_at_running(struct m *self, struct p *pp, int64_t now) {
         return true;
     }
     if (over && !S.seeded && (others_wait(pp, now) || load_relaxed(&S.netready))) {
-        struct m *mp = load_relaxed(&pp->m);
+        struct m *mp = load_acquire(&pp->m); /* pairs with wefti_acquire_p: its record is new */
         if (mp)
             store_relaxed(&mp->attn.is.preempt, 1);
     }
