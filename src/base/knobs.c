@@ -23,6 +23,7 @@ static const struct knob {
     KNOB(asyncpreemptoff),
     {"schedseed", offsetof(struct wefti_knobs, schedseed), offsetof(struct wefti_knobs, seeded)},
     KNOB(guardprotect),
+    KNOB(threadidle),
 };
 #define KNOBS (sizeof knobs / sizeof *knobs)
 

@@ -24,6 +24,7 @@ struct wefti_knobs {
     int64_t schedseed;       /* where the oracle starts … */
     int64_t seeded;          /* … and whether it was given */
     int64_t guardprotect;    /* stack guards by mprotect, as on older kernels */
+    int64_t threadidle;      /* milliseconds until a spare thread ends; 0: the usual. For tests */
     int64_t maxprocs;        /* GOMAXPROCS; 0: not given */
     int64_t stack;           /* bytes; 0: not given */
 };

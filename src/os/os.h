@@ -72,7 +72,7 @@ struct os_thread {
 };
 /* Starts a joinable thread with all signals blocked; 0 or an errno. */
 int os_thread_create(struct os_thread *thread, size_t stack, void *(*fn)(void *), void *arg);
-void os_thread_join(struct os_thread *thread);
+bool os_thread_join(struct os_thread *thread, bool wait); /* false: it still runs */
 void os_thread_self(struct os_thread *thread);
 void os_thread_detach(struct os_thread *thread);
 void os_thread_name(const char *name);

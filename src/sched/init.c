@@ -45,7 +45,8 @@ static void reset(bool background) {
     S.stopping = S.stopwait = S.stopnote = S.worldlock = 0;
     S.global = (struct wefti_glist){0};
     S.pidle = NULL;
-    S.midle = S.allm = S.spawn = S.zombies = S.foreign = NULL;
+    S.joined = 0;
+    S.midle = S.midle_last = S.allm = S.spawn = S.zombies = S.foreign = NULL;
     S.npidle = S.nmidle = S.nmspinning = S.needspinning = 0;
     S.nm = S.nmblocked = S.nforeign = 0;
     S.timekeeper = S.keeper_wake = S.keeping = 0;
@@ -79,7 +80,7 @@ static int start_helpers(void) {
         store_release(&S.monend, 1);
         add_seqcst(&S.spawn_seq, 1);
         os_futex_wake(&S.spawn_seq, 1);
-        os_thread_join(&S.spawner);
+        os_thread_join(&S.spawner, true);
     }
     return err;
 }
@@ -195,8 +196,8 @@ static void stop_helpers(void) {
     os_futex_wake(&S.monwake, 1);
     add_seqcst(&S.spawn_seq, 1);
     os_futex_wake(&S.spawn_seq, 1);
-    os_thread_join(&S.sysmon);
-    os_thread_join(&S.spawner);
+    os_thread_join(&S.sysmon, true);
+    os_thread_join(&S.spawner, true);
 }
 
 static bool discard(struct g *gp, void *arg) {
@@ -236,7 +237,7 @@ static void take_down(struct m *mp) {
     mp->p = NULL;
     S.nprocs = 0;
     S.pidle = NULL;
-    S.midle = NULL;
+    S.midle = S.midle_last = NULL;
 }
 
 /* ---- weft_run ---- */
@@ -330,7 +331,7 @@ static int run(int (*app)(int, char **), int argc, char **argv, bool hasty) {
     struct m *foreign = wefti_m; /* this thread made weft calls before */
     wefti_thread_begin(mp);
     mp->id = 0;
-    mp->counted = 1;
+    mp->counted = mp->first = 1;
     mp->inrt = 1;
     S.m0 = mp;
     S.hasty = hasty;

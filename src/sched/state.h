@@ -6,6 +6,7 @@
  *   idle.c      finding work, spinning, going idle, keeping watch, the deadlock report
  *   netpoll.c   the poller among the Ms
  *   mthread.c   threads: making, waking, sleeping, ending; the spawner
+ *   spares.c    idle threads, and the end of those that nobody needed for long
  *   bound.c     goroutines bound to a thread: locked, foreign, captive; they wait as threads
  *   enter.c     the slow ways in and out of the runtime
  *   syscall.c   brackets around blocking calls
@@ -52,7 +53,8 @@ struct wefti_sched {
     struct p *pidle;           /* lock */
     uint32_t npidle;           /* lock (atomic) */
     uint32_t ptaken;           /* how many were taken from there; lock (atomic) */
-    struct m *midle;           /* lock */
+    struct m *midle;           /* idle Ms, the last one first; lock */
+    struct m *midle_last;      /* … and the one that has been idle for longest; lock */
     uint32_t nmidle;           /* lock (atomic) */
     uint32_t nmspinning;       /* atomic */
     uint32_t needspinning;     /* an M that found work for no idle P asks the next idle one to spin
@@ -70,6 +72,7 @@ struct wefti_sched {
 
     struct m *freem;    /* records of ended Ms; lock */
     struct m *zombies;  /* ended threads to be joined, by idlelink; lock */
+    int64_t joined;     /* when one was; lock */
     struct m *spawn;    /* records that wait for their thread, by idlelink; lock */
     uint32_t spawn_seq; /* futex: the spawner sleeps on it */
 
@@ -168,6 +171,13 @@ void wefti_thread_end(struct m *mp);
 void wefti_release_m(struct m *mp); /* the record of an ended M; with the lock */
 void *wefti_spawner_main(void *arg);
 void wefti_stop_world_p(struct p *pp); /* counts pp as stopped; with the lock */
+
+/* ---- spares.c ---- */
+void wefti_midle_put(struct m *mp, int64_t now); /* with the lock */
+struct m *wefti_midle_get(void);                 /* with the lock; NULL: none */
+void wefti_retire(int64_t now);                  /* ends Ms that have been spare for long */
+int64_t wefti_retire_due(void);                  /* with the lock: when the next one will; -1 */
+int64_t wefti_retire_every(void);                /* how often to look */
 
 /* ---- bound.c ---- */
 struct m *wefti_wait_bound(struct m *mp, struct g *gp);

@@ -7,6 +7,7 @@
  *   poll     descriptors that are ready and that nobody looked at for 10 ms (netpoll.c)
  *   rescue   a goroutine in front of a P that computes on without getting to it, while another P is
  *            idle; a queue that no thread could be had for; timers due with nobody to run them
+ *   retire   threads that have been idle for seconds (spares.c)
  *   trace    GODEBUG=schedtrace
  *
  * It looks every 20 µs; after 50 looks in a row that found nothing to do it doubles the pause up to
@@ -26,7 +27,8 @@
 #define SHORTEST 20000
 #define LONGEST 10000000
 #define IDLE_LOOKS 50
-#define QUIET 5000000 /* nanoseconds without a busy P before it sleeps for long */
+#define QUIET 5000000     /* nanoseconds without a busy P before it sleeps for long */
+#define LINGER 1000000000 /* a thread that was joined is out of /proc after that */
 
 void wefti_sysmon_kick(void) {
     store_relaxed(&S.monsleep, 0);
@@ -134,8 +136,22 @@ static void pause_until(int64_t when) {
     store_relaxed(&S.monwake, 0);
 }
 
+static int64_t earlier(int64_t a, int64_t b) { /* -1: never */
+    return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
+/* With the lock: when an idle program needs the monitor again. */
+static int64_t next_duty(int64_t now) {
+    int64_t due = wefti_retire_due(), soonest = now + wefti_retire_every();
+    if (due >= 0 && due < soonest)
+        due = soonest; /* several at a time */
+    if (S.joined != 0 && now - S.joined < LINGER)
+        due = earlier(due, S.joined + LINGER);
+    return due;
+}
+
 /* All Ps idle: until something happens. False: something does already. */
-static bool sleep_long(int64_t until) {
+static bool sleep_long(int64_t now, int64_t until) {
     wefti_lock(&S.lock);
     bool idle =
         S.npidle == S.nprocs && S.global.n == 0 && !S.stopping &&
@@ -146,6 +162,7 @@ static bool sleep_long(int64_t until) {
     if (idle) {
         store_relaxed(&S.monsleep, 1);
         store_relaxed(&S.monwake, 0);
+        until = earlier(until, next_duty(now));
     }
     wefti_unlock(&S.lock);
     if (!idle)
@@ -167,13 +184,13 @@ void *wefti_sysmon_main(void *arg) {
         wefti_schedtrace(wefti_knobs.scheddetail);
     int64_t traced = os_nanotime();
     int64_t pause = SHORTEST;
-    int64_t quiet = 0;
+    int64_t quiet = 0, retire_at = 0;
     int idle_looks = 0;
     while (!load_acquire(&S.monend)) {
         int64_t now = os_nanotime();
         int64_t trace_at = period > 0 ? traced + period : -1;
         quiet = quiet_since(quiet, now);
-        bool slept = quiet != 0 && now - quiet >= QUIET && sleep_long(trace_at);
+        bool slept = quiet != 0 && now - quiet >= QUIET && sleep_long(now, trace_at);
         if (!slept) {
             int64_t wake = now + pause;
             pause_until(period > 0 && trace_at < wake ? trace_at : wake);
@@ -186,6 +203,10 @@ void *wefti_sysmon_main(void *arg) {
         }
         if (load_acquire(&S.phase) != WEFTI_UP)
             continue;
+        if (now >= retire_at) {
+            wefti_retire(now);
+            retire_at = now + wefti_retire_every();
+        }
         if (look(self, now) || slept) {
             idle_looks = 0;
             pause = SHORTEST;

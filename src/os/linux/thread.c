@@ -54,8 +54,11 @@ static pthread_t thread_of(const struct os_thread *thread) {
     return handle;
 }
 
-void os_thread_join(struct os_thread *thread) {
+bool os_thread_join(struct os_thread *thread, bool wait) {
+    if (!wait)
+        return pthread_tryjoin_np(thread_of(thread), NULL) != EBUSY;
     pthread_join(thread_of(thread), NULL);
+    return true;
 }
 
 void os_thread_detach(struct os_thread *thread) {
