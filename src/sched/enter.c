@@ -267,7 +267,7 @@ static struct m *give_way(struct m *mp, bool may_park) {
     int64_t first = load_relaxed(&pp->timers->first);
     bool waiting = load_relaxed(&S.global.n) != 0 || !wefti_runq_empty(&pp->runq) ||
                    pp->yielded.n != 0 || (first != 0 && first <= wefti_coarse()) ||
-                   load_relaxed(&S.netready);
+                   load_relaxed(&S.netready) || load_relaxed(&S.procs_due) != 0;
     if (!load_acquire(&S.stopping) && !waiting)
         return mp;
     if (may_park && !gp->bound)

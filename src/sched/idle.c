@@ -440,6 +440,8 @@ struct g *wefti_find_runnable(struct m *mp, bool *inherit) {
                 return NULL;
             continue;
         }
+        if (unlikely(load_relaxed(&S.procs_due) != 0))
+            wefti_change_procs(mp);
         bool again = false;
         struct g *gp = search(mp, mp->p, inherit, &again);
         if (gp) {

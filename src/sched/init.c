@@ -46,6 +46,7 @@ static void reset(bool background) {
     S.global = (struct wefti_glist){0};
     S.pidle = NULL;
     S.joined = 0;
+    S.procs_due = S.procs_busy = S.montid = 0;
     S.midle = S.midle_last = S.allm = S.spawn = S.zombies = S.foreign = NULL;
     S.npidle = S.nmidle = S.nmspinning = S.needspinning = 0;
     S.nm = S.nmblocked = S.nforeign = 0;
@@ -98,7 +99,8 @@ static int prepare(struct m *mp, bool background) {
     wefti_unlock(&S.lock);
     if (!S.allp && !(S.allp = os_reserve(WEFTI_MAXPROCS * sizeof *S.allp, 4096)))
         return ENOMEM;
-    S.default_procs = wefti_knobs.maxprocs <= 0;
+    store_relaxed(&S.ncpu, (uint32_t)os_cpus(0));
+    store_relaxed(&S.default_procs, wefti_knobs.maxprocs <= 0);
     uint32_t n = S.default_procs ? wefti_default_procs() : (uint32_t)wefti_knobs.maxprocs;
     if (!wefti_resize(mp, n < WEFTI_MAXPROCS ? n : WEFTI_MAXPROCS))
         return ENOMEM;
@@ -236,6 +238,7 @@ static void take_down(struct m *mp) {
     }
     mp->p = NULL;
     S.nprocs = 0;
+    S.montid = 0;
     S.pidle = NULL;
     S.midle = S.midle_last = NULL;
 }

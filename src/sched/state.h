@@ -10,7 +10,8 @@
  *   bound.c     goroutines bound to a thread: locked, foreign, captive; they wait as threads
  *   enter.c     the slow ways in and out of the runtime
  *   syscall.c   brackets around blocking calls
- *   world.c     stopping and starting the world, GOMAXPROCS
+ *   world.c     stopping and starting the world, and the number of Ps meanwhile
+ *   procs.c     GOMAXPROCS: its default, how it follows CPUs and quotas, who sets it
  *   sysmon.c    the monitor thread
  *   newproc.c   the birth and the end of a goroutine
  *   init.c      runs: their start and end
@@ -86,10 +87,15 @@ struct wefti_sched {
     uint32_t polling;    /* an M collects events (atomic) */
     int64_t polled;      /* when one did last (atomic) */
 
-    uint32_t stopwait;  /* Ps that have not stopped yet; lock */
-    uint32_t stopnote;  /* futex: 1 when stopwait is 0 */
-    uint32_t worldlock; /* futex: one stopper of the world at a time */
-    bool default_procs; /* GOMAXPROCS was not set by anybody */
+    uint32_t stopwait;      /* Ps that have not stopped yet; lock */
+    uint32_t stopnote;      /* futex: 1 when stopwait is 0 */
+    uint32_t worldlock;     /* futex: one stopper of the world at a time */
+    uint32_t default_procs; /* GOMAXPROCS was not set by anybody: it follows the system (atomic) */
+    uint32_t procs_asked;   /* counts weft_gomaxprocs_default; lock */
+    uint32_t procs_due;     /* what it shall become, by a goroutine; 0: no change (atomic) */
+    uint32_t procs_busy;    /* that goroutine exists (atomic) */
+    uint32_t montid;        /* sysmon's thread (atomic) */
+    uint32_t ncpu;          /* CPUs in the affinity mask at the start (atomic) */
 
     uint32_t monsleep; /* sysmon sleeps for long; lock */
     uint32_t monwake;  /* futex: it sleeps on it */
@@ -214,7 +220,11 @@ struct m *wefti_stop_world(
     struct m *mp); /* the M afterwards: the outside one when the run is over, nothing stopped */
 void wefti_start_world(struct m *mp);
 bool wefti_resize(struct m *mp, uint32_t n);
-uint32_t wefti_default_procs(void);
+
+/* ---- procs.c ---- */
+uint32_t wefti_default_procs(void);    /* as CPUs and quotas are now */
+void wefti_follow_procs(void);         /* by sysmon: notes a change */
+void wefti_change_procs(struct m *mp); /* by an M with a P that sees the note */
 
 /* ---- sysmon.c ---- */
 void *wefti_sysmon_main(void *arg);

@@ -8,6 +8,7 @@
  *   rescue   a goroutine in front of a P that computes on without getting to it, while another P is
  *            idle; a queue that no thread could be had for; timers due with nobody to run them
  *   retire   threads that have been idle for seconds (spares.c)
+ *   procs    GOMAXPROCS, when affinity mask or cgroup quota changed (procs.c)
  *   trace    GODEBUG=schedtrace
  *
  * It looks every 20 µs; after 50 looks in a row that found nothing to do it doubles the pause up to
@@ -28,6 +29,7 @@
 #define LONGEST 10000000
 #define IDLE_LOOKS 50
 #define QUIET 5000000     /* nanoseconds without a busy P before it sleeps for long */
+#define FOLLOW 1000000000 /* nanoseconds between looks at CPUs and quotas */
 #define LINGER 1000000000 /* a thread that was joined is out of /proc after that */
 
 void wefti_sysmon_kick(void) {
@@ -91,7 +93,8 @@ static bool look_at_running(struct m *self, struct p *pp, int64_t now) {
         wefti_wakep(self);
         return true;
     }
-    if (over && !S.seeded && (others_wait(pp, now) || load_relaxed(&S.netready))) {
+    if (over && !S.seeded &&
+        (others_wait(pp, now) || load_relaxed(&S.netready) || load_relaxed(&S.procs_due) != 0)) {
         struct m *mp = load_relaxed(&pp->m);
         if (mp)
             store_relaxed(&mp->attn.is.preempt, 1);
@@ -112,6 +115,7 @@ static bool look(struct m *self, int64_t now) {
     wefti_netpoll_neglected(now);
     if (load_relaxed(&S.npidle) != 0 &&
         (load_relaxed(&S.global.n) != 0 || load_relaxed(&S.netready) != 0 ||
+         load_relaxed(&S.procs_due) != 0 ||
          (!load_relaxed(&S.timekeeper) &&
           (wefti_oldest_timer_due(now) || load_relaxed(&S.netwaiters) != 0))))
         wefti_wakep(self);
@@ -177,6 +181,7 @@ static bool sleep_long(int64_t now, int64_t until) {
 void *wefti_sysmon_main(void *arg) {
     struct m *self = arg;
     self->errnop = &errno;
+    store_relaxed(&S.montid, os_gettid());
     os_thread_name("weft-sysmon");
     os_exact_timers();
     int64_t period = wefti_knobs.schedtrace * 1000000;
@@ -184,7 +189,7 @@ void *wefti_sysmon_main(void *arg) {
         wefti_schedtrace(wefti_knobs.scheddetail);
     int64_t traced = os_nanotime();
     int64_t pause = SHORTEST;
-    int64_t quiet = 0, retire_at = 0;
+    int64_t quiet = 0, retire_at = 0, follow_at = os_nanotime() + FOLLOW;
     int idle_looks = 0;
     while (!load_acquire(&S.monend)) {
         int64_t now = os_nanotime();
@@ -206,6 +211,10 @@ void *wefti_sysmon_main(void *arg) {
         if (now >= retire_at) {
             wefti_retire(now);
             retire_at = now + wefti_retire_every();
+        }
+        if (now >= follow_at) {
+            wefti_follow_procs();
+            follow_at = now + FOLLOW;
         }
         if (look(self, now) || slept) {
             idle_looks = 0;
