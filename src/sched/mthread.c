@@ -289,7 +289,27 @@ void wefti_start_m(struct p *pp, bool spinning) {
     os_futex_wake(&S.spawn_seq, 1);
 }
 
+/*
+ * The goroutine that is next on pp if it brings its own thread: pp goes straight there, and no
+ * other thread is woken that would only pass it on. NULL as well when a look at more than pp's queue
+ * is due, and when a thief that was there before pp was given up takes the goroutine.
+ */
+static struct g *next_bound(struct p *pp) {
+    struct g *gp = load_relaxed(&pp->runq.next);
+    int64_t first = load_relaxed(&pp->timers->first);
+    if (!gp || !load_relaxed(&gp->bound) || pp->globaltick <= 1 || load_relaxed(&S.stopping) ||
+        load_relaxed(&S.netready) || (first != 0 && first <= os_nanotime()))
+        return NULL;
+    store_relaxed(&pp->globaltick, pp->globaltick - 1);
+    return wefti_runq_take_next(&pp->runq, pp->single);
+}
+
 void wefti_hand_off(struct m *mp, struct p *pp) {
+    struct g *gp = next_bound(pp);
+    if (gp) {
+        wefti_grant(gp->bound, pp);
+        return;
+    }
     if (!wefti_runq_empty(&pp->runq) || pp->yielded.n != 0 || load_relaxed(&S.global.n) != 0) {
         wefti_start_m(pp, false);
         return;
