@@ -71,7 +71,7 @@ static void reset_m(struct m *mp) {
     mp->idlelink = mp->idleprev = mp->alllink = NULL;
     mp->park = 0;
     mp->run = 0;
-    mp->dying = mp->straggler = mp->retired = mp->blocked_counted = 0;
+    mp->dying = mp->straggler = mp->idle = mp->retired = mp->blocked_counted = 0;
     mp->first = 1;
     mp->ranks = 0;
     mp->tid = os_gettid();

@@ -433,6 +433,7 @@ struct g *wefti_find_runnable(struct m *mp, bool *inherit) {
                 if (mp->wanted)
                     wefti_glist_push(&S.global, mp->wanted);
                 mp->wanted = NULL;
+                mp->p->stopm = mp;
                 wefti_stop_world_p(wefti_release_p(mp));
             }
             wefti_unlock(&S.lock);

@@ -233,7 +233,7 @@ static void take_down(struct m *mp) {
         wefti_heap_flush(&pp->mem);
         pp->created = pp->ended = 0;
         pp->schedtick = pp->syscalltick = 0;
-        pp->m = NULL;
+        pp->m = pp->stopm = NULL;
         pp->status = WEFTI_P_DEAD;
     }
     mp->p = NULL;

@@ -265,7 +265,7 @@ void wefti_start_m(struct p *pp, bool spinning) {
         wefti_unlock(&S.lock);
         return;
     }
-    struct m *mp = wefti_midle_get();
+    struct m *mp = wefti_midle_get(pp);
     if (mp) {
         wefti_unlock(&S.lock);
         store_relaxed(&mp->spinning, spinning);

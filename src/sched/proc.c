@@ -249,6 +249,10 @@ void wefti_resume(struct m *mp) {
         store_relaxed(&gp->status, WEFTI_G_RUNNABLE);
         wefti_global_put(gp);
         break;
+    case WEFTI_POST_FRONT:
+        store_relaxed(&gp->status, WEFTI_G_RUNNABLE);
+        put_next(mp, gp);
+        break;
     case WEFTI_POST_NEED_P:
         need_p(mp, gp);
         break;

@@ -53,6 +53,7 @@ void wefti_midle_put(struct m *mp, int64_t now) {
     else
         S.midle_last = mp;
     S.midle = mp;
+    mp->idle = 1;
     store_relaxed(&S.nmidle, S.nmidle + 1);
 }
 
@@ -65,11 +66,14 @@ static void leave_list(struct m *mp) {
         mp->idlelink->idleprev = mp->idleprev;
     else
         S.midle_last = mp->idleprev;
+    mp->idle = 0;
     store_relaxed(&S.nmidle, S.nmidle - 1);
 }
 
-struct m *wefti_midle_get(void) {
-    struct m *mp = S.midle;
+/* After a stop of the world the M that had the P goes on with it, if it is there by now. */
+struct m *wefti_midle_get(struct p *pp) {
+    struct m *mp = pp->stopm && pp->stopm->idle ? pp->stopm : S.midle;
+    pp->stopm = NULL;
     if (mp)
         leave_list(mp);
     return mp;

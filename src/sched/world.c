@@ -7,6 +7,9 @@
  * (its attention byte says so), or when it looks for work. The last to stop wakes the stopper.
  * `stopping` is set and Ps are counted under sched.lock, so a P is counted exactly once.
  *
+ * Afterwards all goes on where it was: a goroutine that was stopped stands in front of its P's queue,
+ * and the P goes to the M that gave it up, unless that has found no time yet to go idle.
+ *
  * One stopper at a time: `worldlock`. A second one must not wait for it with a P in hand, which the
  * first one waits for: it gives way like any goroutine that is asked to, and tries again.
  */
@@ -80,6 +83,7 @@ void wefti_start_world(struct m *mp) {
             continue;
         wefti_flush_yielded(pp); /* an idle P holds nothing */
         if (wefti_runq_empty(&pp->runq)) {
+            pp->stopm = NULL;
             wefti_pidle_put(pp);
         } else {
             pp->link = run;

@@ -147,6 +147,25 @@ TEST_ENV(P32_bursts_at_the_limit, "GOMAXPROCS=4", "GODEBUG=threadidle=1") {
     CHECK_EQ(weft_set_max_threads(0), 6);
 }
 
+static void sleeps_long(void) {
+    weft_block(usleep(20000));
+}
+
+static void past_the_limit(void) {
+    weft_set_max_threads(5);
+    for (int i = 0; i < 20; i++)
+        weft_wg_go(&wg, sleeps_long);
+    weft_wg_wait(&wg);
+}
+
+TEST_PLAIN(P32_past_the_limit_work_queues_and_one_line_warns) {
+    struct test_output o = test_run_child(past_the_limit, "GOMAXPROCS=2");
+    const char *line = strstr(o.err, "5 threads exist, the limit");
+    CHECK_EQ(o.status, 0);
+    CHECK(line != NULL && strstr(line + 10, "threads exist") == NULL);
+    test_output_free(&o);
+}
+
 /* ---- the end of a run, the deadlock report ---- */
 
 static int one_burst(int argc, char **argv) {
