@@ -40,6 +40,7 @@
 #include "../runq/runq.h"
 #include "../timer/timer.h"
 #include "netpoll.h"
+#include "order.h"
 #include "state.h"
 
 /* ---- timers ---- */
@@ -102,24 +103,6 @@ void wefti_timer_earlier(struct m *mp, int64_t when) {
 
 /* ---- stealing ---- */
 
-static uint32_t gcd(uint32_t a, uint32_t b) {
-    while (b != 0) {
-        uint32_t t = a % b;
-        a = b;
-        b = t;
-    }
-    return a;
-}
-
-/* A step coprime to n: from any start it visits every number below n once. */
-static uint32_t random_step(struct wefti_rand *r, uint32_t n) {
-    for (;;) {
-        uint32_t step = 1 + wefti_rand_below(r, n);
-        if (gcd(step, n) == 1)
-            return step;
-    }
-}
-
 /* Another P's queue, in the last round its timers and its front too. *again: timers ran, look at
  * the own queue. */
 static struct g *steal_from(struct m *mp, struct p *victim, bool last, bool *again) {
@@ -148,13 +131,13 @@ static struct g *steal_work(struct m *mp, bool *again) {
     struct wefti_rand *r = wefti_oracle(mp);
     uint32_t n = S.nprocs;
     for (int round = 0; round < 4; round++) {
-        uint32_t step = random_step(r, n), at = wefti_rand_below(r, n);
-        for (uint32_t i = 0; i < n; i++, at = (at + step) % n) {
+        struct wefti_order order = wefti_order_of(n, r);
+        for (uint32_t i = 0; i < n; i++, wefti_order_next(&order)) {
             if (load_relaxed(&S.stopping)) {
                 *again = true;
                 return NULL;
             }
-            struct p *victim = S.allp[at];
+            struct p *victim = S.allp[order.at];
             if (victim == mp->p)
                 continue;
             struct g *gp = steal_from(mp, victim, round == 3, again);
