@@ -177,8 +177,7 @@ static struct g *from_global(struct p *pp, uint32_t most) {
     if (load_relaxed(&S.global.n) == 0 && pp->yielded.n == 0)
         return NULL;
     wefti_lock(&S.lock);
-    if (most > 1)
-        wefti_flush_yielded(pp);
+    wefti_flush_yielded(pp); /* out of turn too: in the batch they would wait for an empty queue */
     struct g *gp = take_global(pp, most);
     wefti_unlock(&S.lock);
     return gp;

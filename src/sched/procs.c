@@ -24,8 +24,15 @@
 
 #include "state.h"
 
+/* The monitor's mask; before it has said who it is, what there was at the start. */
+static int cpus_now(void) {
+    uint32_t tid = load_relaxed(&S.montid);
+    bool starting = tid == 0 && load_relaxed(&S.phase) == WEFTI_UP;
+    return starting ? (int)load_relaxed(&S.ncpu) : os_cpus(tid);
+}
+
 uint32_t wefti_default_procs(void) {
-    int cpus = os_cpus(load_relaxed(&S.montid)), quota = 0;
+    int cpus = cpus_now(), quota = 0;
     if (wefti_knobs.containermaxprocs > 0)
         quota = os_cpu_quota();
     if (quota > 0 && quota < 2)
