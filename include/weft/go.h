@@ -258,14 +258,31 @@ WEFT_API int weft_num_cpu(void);
 /*
  * weft_gomaxprocs sets how many goroutines run at the same time, and returns what it was; n < 1
  * only asks. The start value is GOMAXPROCS (or WEFT_MAXPROCS) of the environment, else the CPUs in
- * the affinity mask, lowered by the cgroup's CPU quota as it is when the runtime starts.
+ * the affinity mask, lowered by the CPU quota of the process's cgroup and those above it (rounded
+ * up, never below 2).
+ *
+ * A number that nobody set follows the mask and the quota while the program runs, at most once a
+ * second. Setting one ends that, also when it is the present one.
  *
  * Traits:  parks until running goroutines have reached a stop, not cancellable; any thread;
  *          allocates.
  * Returns: the previous number.
+ * See:     weft_gomaxprocs_default.
  * From:    Go, runtime.GOMAXPROCS.
  */
 WEFT_API int weft_gomaxprocs(int n);
+
+/*
+ * weft_gomaxprocs_default sets the number that weft_gomaxprocs documents as the start value, as mask
+ * and quota are now and whatever the environment says, and lets it follow them again. Without a
+ * runtime it changes nothing.
+ *
+ * Traits:  parks until running goroutines have reached a stop, not cancellable; any thread;
+ *          allocates; reads files of /proc and /sys.
+ * Returns: the previous number.
+ * From:    Go, runtime.SetDefaultGOMAXPROCS.
+ */
+WEFT_API int weft_gomaxprocs_default(void);
 
 /*
  * weft_lock_os_thread ties the calling goroutine to the thread that it runs on: it runs on no

@@ -8,7 +8,11 @@
 
 #include "throw.h"
 
-struct wefti_knobs wefti_knobs;
+#define DEFAULTS                                                                                   \
+    { .containermaxprocs = 1, .updatemaxprocs = 1 }
+
+struct wefti_knobs wefti_knobs = DEFAULTS;
+static const struct wefti_knobs defaults = DEFAULTS;
 
 static const struct knob {
     const char *name;
@@ -23,6 +27,9 @@ static const struct knob {
     KNOB(asyncpreemptoff),
     {"schedseed", offsetof(struct wefti_knobs, schedseed), offsetof(struct wefti_knobs, seeded)},
     KNOB(guardprotect),
+    KNOB(containermaxprocs),
+    KNOB(updatemaxprocs),
+    KNOB(threadidle),
 };
 #define KNOBS (sizeof knobs / sizeof *knobs)
 
@@ -50,7 +57,7 @@ static bool parse_number(const char *at, const char *end, int64_t *value) {
 static void set(const struct knob *k, const char *variable, const char *at, const char *end) {
     int64_t value = 0;
     bool good = parse_number(at, end, &value);
-    *member(k->value) = value;
+    *member(k->value) = good ? value : *(const int64_t *)((const char *)&defaults + k->value);
     if (k->given != NO_MEMBER)
         *member(k->given) = good;
     if (good || said[k - knobs])
@@ -112,7 +119,7 @@ static int64_t read_stack(void) {
 }
 
 void wefti_knobs_read(void) {
-    wefti_knobs = (struct wefti_knobs){0};
+    wefti_knobs = defaults;
     read_list("GODEBUG");
     read_list("WEFT_DEBUG");
     int64_t procs = read_procs("WEFT_MAXPROCS");

@@ -18,14 +18,17 @@
 #include <stdint.h>
 
 struct wefti_knobs {
-    int64_t schedtrace;      /* milliseconds from line to line; 0: none */
-    int64_t scheddetail;     /* P, M and G lines too */
-    int64_t asyncpreemptoff; /* no preemption by signal */
-    int64_t schedseed;       /* where the oracle starts … */
-    int64_t seeded;          /* … and whether it was given */
-    int64_t guardprotect;    /* stack guards by mprotect, as on older kernels */
-    int64_t maxprocs;        /* GOMAXPROCS; 0: not given */
-    int64_t stack;           /* bytes; 0: not given */
+    int64_t schedtrace;        /* milliseconds from line to line; 0: none */
+    int64_t scheddetail;       /* P, M and G lines too */
+    int64_t asyncpreemptoff;   /* no preemption by signal */
+    int64_t schedseed;         /* where the oracle starts … */
+    int64_t seeded;            /* … and whether it was given */
+    int64_t guardprotect;      /* stack guards by mprotect, as on older kernels */
+    int64_t containermaxprocs; /* 0: cgroups have no say in GOMAXPROCS; else 1, the default */
+    int64_t updatemaxprocs;    /* 0: GOMAXPROCS is settled at the start; else 1, the default */
+    int64_t threadidle;        /* milliseconds until a spare thread ends; 0: the usual. For tests */
+    int64_t maxprocs;          /* GOMAXPROCS; 0: not given */
+    int64_t stack;             /* bytes; 0: not given */
 };
 
 extern struct wefti_knobs wefti_knobs;

@@ -92,7 +92,7 @@ static void p_line(struct wefti_out *out, struct p *pp) {
               "  P%u: status=%u schedtick=%u syscalltick=%u m=%s runqsize=%u gfreecnt=%u "
               "timerslen=%u\n",
               pp->id, load_relaxed(&pp->status), load_relaxed(&pp->schedtick),
-              load_relaxed(&pp->syscalltick), m_id(load_relaxed(&pp->m)).text,
+              load_relaxed(&pp->syscalltick), m_id(load_acquire(&pp->m)).text,
               wefti_runq_len(&pp->runq), load_relaxed(&pp->gfree.n), load_relaxed(&pp->timers->n));
 }
 

@@ -72,7 +72,7 @@ struct os_thread {
 };
 /* Starts a joinable thread with all signals blocked; 0 or an errno. */
 int os_thread_create(struct os_thread *thread, size_t stack, void *(*fn)(void *), void *arg);
-void os_thread_join(struct os_thread *thread);
+bool os_thread_join(struct os_thread *thread, bool wait); /* false: it still runs */
 void os_thread_self(struct os_thread *thread);
 void os_thread_detach(struct os_thread *thread);
 void os_thread_name(const char *name);
@@ -92,10 +92,16 @@ struct os_sigmask {
 void os_sigmask_get(struct os_sigmask *mask);
 void os_sigmask_set(const struct os_sigmask *mask);
 
-/* ---- CPUs: in the affinity mask; what the cgroup quotas of this process allow, rounded up (0: no
- * limit) ---- */
-int os_cpus(void);
+/* ---- CPUs: in a thread's affinity mask (0: the caller's); what the cgroup quotas of this process
+ * allow, rounded up (0: no limit) ---- */
+int os_cpus(uint32_t tid);
 int os_cpu_quota(void);
+/* Tests only: another machine than this one. */
+struct os_pretend {
+    const char *root; /* of /proc and the cgroups; NULL: the system's */
+    int cpus;         /* in every mask; 0: the system's */
+};
+extern struct os_pretend os_pretend;
 
 /* ---- output and the end ---- */
 void os_write(int fd, const char *text, size_t n);

@@ -235,6 +235,7 @@ enum wefti_post {
     WEFTI_POST_PARK,   /* PARKING becomes PARKED, or it is readied when NOTIFIED */
     WEFTI_POST_YIELD,  /* to the tail of this P's queue */
     WEFTI_POST_GLOBAL, /* to the tail of the global queue */
+    WEFTI_POST_FRONT,  /* to the front of this P's queue: the world stops */
     WEFTI_POST_NEED_P, /* its M has no P: on with an idle one, else to the global queue */
     WEFTI_POST_FREE,   /* it has ended; stack and G become free */
 };
@@ -337,12 +338,14 @@ struct m {
     struct p *offer;    /* a P handed to it: taken by exchange (atomic) */
     struct p *oldp;     /* the P it had when it entered a bracket */
     struct g *lockedg;  /* the goroutine that is bound to it */
-    struct m *idlelink; /* sched.lock: idle list */
+    struct m *idlelink; /* sched.lock: the lists it may be on, one at a time */
+    struct m *idleprev; /* sched.lock: idle list */
     struct m *alllink;  /* sched.lock */
     uint32_t tid;       /* kernel thread id */
     uint32_t depth;     /* nesting of brackets */
     struct wefti_rand rand;
-    struct g *wanted; /* picked on a goroutine's stack, but g0 must run it */
+    struct g *wanted;  /* picked on a goroutine's stack, but g0 must run it */
+    int64_t idlesince; /* sched.lock: when it went onto the idle list */
 
     struct os_thread thread;
     uint64_t run; /* the run it belongs to (foreign threads keep theirs across runs) */
@@ -351,6 +354,9 @@ struct m {
     void *altstack;          /* … if it is weft's, else NULL */
     uint8_t dying;           /* a locked goroutine ended here: the thread ends too */
     uint8_t straggler;       /* left behind by the end of its run; sched.lock */
+    uint8_t retired;         /* was idle for long: the thread ends (atomic) */
+    uint8_t idle;            /* on the idle list; sched.lock */
+    uint8_t first;           /* weft_run's thread, or a process's first: it is never retired */
     uint8_t counted;         /* in sched.nm although it has no m_main: m0 */
     uint8_t blocked_counted; /* counts as asleep with its bound goroutine */
     uint8_t inner_bound;     /* its goroutine was bound before a call inside a bracket bound it */
@@ -432,6 +438,7 @@ struct p {
     uint32_t yields; /* goroutines that yielded here */
     uint32_t turn;   /* whose the next turn out of order is: the global queue's or the ring's */
     struct p *link;  /* sched.lock: idle list */
+    struct m *stopm; /* sched.lock: the M that gave it up for a stop of the world */
 
     struct { /* sysmon's own */
         uint32_t schedtick, syscalltick;

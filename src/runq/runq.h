@@ -48,6 +48,15 @@ static inline struct g *wefti_runq_put_next(struct wefti_runq *q, struct g *gp, 
     return old;
 }
 
+/* Owner: the front alone. */
+static inline struct g *wefti_runq_take_next(struct wefti_runq *q, bool alone) {
+    if (!alone)
+        return xchg_acquire(&q->next, NULL); /* pairs with put_next of a former owner */
+    struct g *gp = q->next;
+    store_relaxed(&q->next, NULL);
+    return gp;
+}
+
 /* Owner: the head of the ring. */
 static inline struct g *wefti_runq_get_ring(struct wefti_runq *q, bool alone) {
     uint32_t head = load_acquire(&q->head); /* pairs with thieves' release */

@@ -267,11 +267,12 @@ static struct m *give_way(struct m *mp, bool may_park) {
     int64_t first = load_relaxed(&pp->timers->first);
     bool waiting = load_relaxed(&S.global.n) != 0 || !wefti_runq_empty(&pp->runq) ||
                    pp->yielded.n != 0 || (first != 0 && first <= wefti_coarse()) ||
-                   load_relaxed(&S.netready);
+                   load_relaxed(&S.netready) || load_relaxed(&S.procs_due) != 0;
     if (!load_acquire(&S.stopping) && !waiting)
         return mp;
-    if (may_park && !gp->bound)
-        return wefti_switch_away(mp, gp, WEFTI_POST_GLOBAL);
+    if (may_park && !gp->bound) /* after a stop of the world it runs on */
+        return wefti_switch_away(mp, gp,
+                                 load_relaxed(&S.stopping) ? WEFTI_POST_FRONT : WEFTI_POST_GLOBAL);
     return wefti_captive(mp, gp);
 }
 

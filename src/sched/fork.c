@@ -68,10 +68,11 @@ static void reset_m(struct m *mp) {
     mp->giveback = mp->spinning = mp->blocked = 0;
     mp->p = mp->offer = mp->oldp = NULL;
     mp->after = mp->wanted = NULL;
-    mp->idlelink = mp->alllink = NULL;
+    mp->idlelink = mp->idleprev = mp->alllink = NULL;
     mp->park = 0;
     mp->run = 0;
-    mp->dying = mp->straggler = mp->blocked_counted = 0;
+    mp->dying = mp->straggler = mp->idle = mp->retired = mp->blocked_counted = 0;
+    mp->first = 1;
     mp->ranks = 0;
     mp->tid = os_gettid();
 }

@@ -41,6 +41,7 @@
 #include "../runq/runq.h"
 #include "../timer/timer.h"
 #include "netpoll.h"
+#include "order.h"
 #include "state.h"
 
 /* ---- timers ---- */
@@ -103,24 +104,6 @@ void wefti_timer_earlier(struct m *mp, int64_t when) {
 
 /* ---- stealing ---- */
 
-static uint32_t gcd(uint32_t a, uint32_t b) {
-    while (b != 0) {
-        uint32_t t = a % b;
-        a = b;
-        b = t;
-    }
-    return a;
-}
-
-/* A step coprime to n: from any start it visits every number below n once. */
-static uint32_t random_step(struct wefti_rand *r, uint32_t n) {
-    for (;;) {
-        uint32_t step = 1 + wefti_rand_below(r, n);
-        if (gcd(step, n) == 1)
-            return step;
-    }
-}
-
 /* Another P's queue, in the last round its timers and its front too. *again: timers ran, look at
  * the own queue. */
 static struct g *steal_from(struct m *mp, struct p *victim, bool last, bool *again) {
@@ -149,13 +132,13 @@ static struct g *steal_work(struct m *mp, bool *again) {
     struct wefti_rand *r = wefti_oracle(mp);
     uint32_t n = S.nprocs;
     for (int round = 0; round < 4; round++) {
-        uint32_t step = random_step(r, n), at = wefti_rand_below(r, n);
-        for (uint32_t i = 0; i < n; i++, at = (at + step) % n) {
+        struct wefti_order order = wefti_order_of(n, r);
+        for (uint32_t i = 0; i < n; i++, wefti_order_next(&order)) {
             if (load_relaxed(&S.stopping)) {
                 *again = true;
                 return NULL;
             }
-            struct p *victim = S.allp[at];
+            struct p *victim = S.allp[order.at];
             if (victim == mp->p)
                 continue;
             struct g *gp = steal_from(mp, victim, round == 3, again);
@@ -195,8 +178,7 @@ static struct g *from_global(struct p *pp, uint32_t most) {
     if (load_relaxed(&S.global.n) == 0 && pp->yielded.n == 0)
         return NULL;
     wefti_lock(&S.lock);
-    if (most > 1)
-        wefti_flush_yielded(pp);
+    wefti_flush_yielded(pp); /* out of turn too: in the batch they would wait for an empty queue */
     struct g *gp = take_global(pp, most);
     wefti_unlock(&S.lock);
     return gp;
@@ -435,6 +417,7 @@ struct g *wefti_find_runnable(struct m *mp, bool *inherit) {
                 if (mp->wanted)
                     wefti_glist_push(&S.global, mp->wanted);
                 mp->wanted = NULL;
+                mp->p->stopm = mp;
                 wefti_stop_world_p(wefti_release_p(mp));
             }
             wefti_unlock(&S.lock);
@@ -442,6 +425,8 @@ struct g *wefti_find_runnable(struct m *mp, bool *inherit) {
                 return NULL;
             continue;
         }
+        if (unlikely(load_relaxed(&S.procs_due) != 0))
+            wefti_change_procs(mp);
         bool again = false;
         struct g *gp = search(mp, mp->p, inherit, &again);
         if (gp) {

@@ -45,7 +45,9 @@ static void reset(bool background) {
     S.stopping = S.stopwait = S.stopnote = S.worldlock = 0;
     S.global = (struct wefti_glist){0};
     S.pidle = NULL;
-    S.midle = S.allm = S.spawn = S.zombies = S.foreign = NULL;
+    S.joined = 0;
+    S.procs_due = S.procs_busy = S.montid = 0;
+    S.midle = S.midle_last = S.allm = S.spawn = S.zombies = S.foreign = NULL;
     S.npidle = S.nmidle = S.nmspinning = S.needspinning = 0;
     S.nm = S.nmblocked = S.nforeign = 0;
     S.timekeeper = S.keeper_wake = S.keeping = 0;
@@ -79,7 +81,7 @@ static int start_helpers(void) {
         store_release(&S.monend, 1);
         add_seqcst(&S.spawn_seq, 1);
         os_futex_wake(&S.spawn_seq, 1);
-        os_thread_join(&S.spawner);
+        os_thread_join(&S.spawner, true);
     }
     return err;
 }
@@ -97,7 +99,8 @@ static int prepare(struct m *mp, bool background) {
     wefti_unlock(&S.lock);
     if (!S.allp && !(S.allp = os_reserve(WEFTI_MAXPROCS * sizeof *S.allp, 4096)))
         return ENOMEM;
-    S.default_procs = wefti_knobs.maxprocs <= 0;
+    store_relaxed(&S.ncpu, (uint32_t)os_cpus(0));
+    store_relaxed(&S.default_procs, wefti_knobs.maxprocs <= 0);
     uint32_t n = S.default_procs ? wefti_default_procs() : (uint32_t)wefti_knobs.maxprocs;
     if (!wefti_resize(mp, n < WEFTI_MAXPROCS ? n : WEFTI_MAXPROCS))
         return ENOMEM;
@@ -195,8 +198,8 @@ static void stop_helpers(void) {
     os_futex_wake(&S.monwake, 1);
     add_seqcst(&S.spawn_seq, 1);
     os_futex_wake(&S.spawn_seq, 1);
-    os_thread_join(&S.sysmon);
-    os_thread_join(&S.spawner);
+    os_thread_join(&S.sysmon, true);
+    os_thread_join(&S.spawner, true);
 }
 
 static bool discard(struct g *gp, void *arg) {
@@ -230,13 +233,14 @@ static void take_down(struct m *mp) {
         wefti_heap_flush(&pp->mem);
         pp->created = pp->ended = 0;
         pp->schedtick = pp->syscalltick = 0;
-        pp->m = NULL;
+        pp->m = pp->stopm = NULL;
         pp->status = WEFTI_P_DEAD;
     }
     mp->p = NULL;
     S.nprocs = 0;
+    S.montid = 0;
     S.pidle = NULL;
-    S.midle = NULL;
+    S.midle = S.midle_last = NULL;
 }
 
 /* ---- weft_run ---- */
@@ -330,7 +334,7 @@ static int run(int (*app)(int, char **), int argc, char **argv, bool hasty) {
     struct m *foreign = wefti_m; /* this thread made weft calls before */
     wefti_thread_begin(mp);
     mp->id = 0;
-    mp->counted = 1;
+    mp->counted = mp->first = 1;
     mp->inrt = 1;
     S.m0 = mp;
     store_relaxed(&S.hasty, hasty);

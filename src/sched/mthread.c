@@ -12,6 +12,12 @@
  * spawner, with the P in its offer, and goes on; nobody waits for it. When no thread is to be had,
  * the P's goroutines go to the global queue and the P to the idle list: those that run will take
  * them, and sysmon tries again.
+ *
+ * An M that ends gives up its P, takes itself off all lists and counts and leaves its record to the
+ * spawner, which joins the thread: without waiting, for the thread may be held up by destructors of
+ * the program's (pthread keys, thread_local), and these may wait for a goroutine that needs a
+ * thread. Until it is joined it may be one thread too many for the deadlock report, so the monitor
+ * is told when it was.
  */
 #include <errno.h>
 #include <string.h>
@@ -22,6 +28,8 @@
 #include "state.h"
 
 #define M_STACK ((size_t)256 << 10)
+#define JOIN_FIRST 500000 /* nanoseconds between tries to join an ended thread, … */
+#define JOIN_LAST 20000000000
 
 __thread struct m *wefti_m __attribute__((tls_model("initial-exec")));
 
@@ -84,7 +92,8 @@ struct p *wefti_sleep_for_p(struct m *mp) {
     struct p *pp;
     while ((pp = xchg_acqrel(&mp->offer, NULL)) == NULL) { /* pairs with wefti_grant */
         if (load_acquire(&mp->attn.is.ended) || load_acquire(&S.phase) != WEFTI_UP ||
-            (load_relaxed(&mp->attn.is.foreign) && mp->run != load_relaxed(&S.run)))
+            (load_relaxed(&mp->attn.is.foreign) && mp->run != load_relaxed(&S.run)) ||
+            load_relaxed(&mp->retired))
             break;
         if (xchg_seqcst(&mp->park, 0) == 0)
             os_futex_wait(&mp->park, 0, -1);
@@ -94,15 +103,14 @@ struct p *wefti_sleep_for_p(struct m *mp) {
 }
 
 bool wefti_stop_m(struct m *mp) {
+    int64_t now = os_nanotime();
     wefti_lock(&S.lock);
     if (load_relaxed(&S.phase) != WEFTI_UP) {
         wefti_unlock(&S.lock);
         return false;
     }
     wefti_check_deadlock(1);
-    mp->idlelink = S.midle;
-    S.midle = mp;
-    store_relaxed(&S.nmidle, S.nmidle + 1);
+    wefti_midle_put(mp, now);
     wefti_unlock(&S.lock);
     struct p *pp = wefti_sleep_for_p(mp);
     if (!pp)
@@ -257,10 +265,8 @@ void wefti_start_m(struct p *pp, bool spinning) {
         wefti_unlock(&S.lock);
         return;
     }
-    struct m *mp = S.midle;
+    struct m *mp = wefti_midle_get(pp);
     if (mp) {
-        S.midle = mp->idlelink;
-        store_relaxed(&S.nmidle, S.nmidle - 1);
         wefti_unlock(&S.lock);
         store_relaxed(&mp->spinning, spinning);
         wefti_grant(mp, pp);
@@ -283,7 +289,27 @@ void wefti_start_m(struct p *pp, bool spinning) {
     os_futex_wake(&S.spawn_seq, 1);
 }
 
+/*
+ * The goroutine that is next on pp if it brings its own thread: pp goes straight there, and no
+ * other thread is woken that would only pass it on. NULL as well when a look at more than pp's queue
+ * is due, and when a thief that was there before pp was given up takes the goroutine.
+ */
+static struct g *next_bound(struct p *pp) {
+    struct g *gp = load_relaxed(&pp->runq.next);
+    int64_t first = load_relaxed(&pp->timers->first);
+    if (!gp || !load_relaxed(&gp->bound) || pp->globaltick <= 1 || load_relaxed(&S.stopping) ||
+        load_relaxed(&S.netready) || (first != 0 && first <= os_nanotime()))
+        return NULL;
+    store_relaxed(&pp->globaltick, pp->globaltick - 1);
+    return wefti_runq_take_next(&pp->runq, pp->single);
+}
+
 void wefti_hand_off(struct m *mp, struct p *pp) {
+    struct g *gp = next_bound(pp);
+    if (gp) {
+        wefti_grant(gp->bound, pp);
+        return;
+    }
     if (!wefti_runq_empty(&pp->runq) || pp->yielded.n != 0 || load_relaxed(&S.global.n) != 0) {
         wefti_start_m(pp, false);
         return;
@@ -347,22 +373,54 @@ static struct m *next_record(struct m **list) {
     return mp;
 }
 
+/* The thread is gone: so is what may have kept the deadlock report from being made. */
+static void joined(struct m *mp) {
+    int64_t now = os_nanotime();
+    wefti_lock(&S.lock);
+    wefti_release_m(mp);
+    S.joined = now;
+    if (S.monsleep)
+        wefti_sysmon_kick();
+    wefti_unlock(&S.lock);
+}
+
+/* Joins ended threads. False: some still run what the program has at a thread's end, and `wait`
+ * said not to wait for them, since that may need the next thread. */
+static bool join_ended(bool wait) {
+    struct m *left = NULL, *mp;
+    while ((mp = next_record(&S.zombies)) != NULL) {
+        if (os_thread_join(&mp->thread, wait)) {
+            joined(mp);
+        } else {
+            mp->idlelink = left;
+            left = mp;
+        }
+    }
+    wefti_lock(&S.lock);
+    for (struct m *next; left; left = next) {
+        next = left->idlelink;
+        left->idlelink = S.zombies;
+        S.zombies = left;
+    }
+    bool all = S.zombies == NULL;
+    wefti_unlock(&S.lock);
+    return all;
+}
+
 void *wefti_spawner_main(void *arg) {
     (void)arg;
     os_thread_name("weft-spawner");
+    int64_t pause = JOIN_FIRST;
     for (;;) {
         uint32_t seq = load_acquire(&S.spawn_seq); /* pairs with whoever left a record */
         struct m *mp;
         while ((mp = next_record(&S.spawn)) != NULL)
             spawn_one(mp);
-        while ((mp = next_record(&S.zombies)) != NULL) {
-            os_thread_join(&mp->thread);
-            wefti_lock(&S.lock);
-            wefti_release_m(mp);
-            wefti_unlock(&S.lock);
-        }
-        if (load_acquire(&S.monend))
+        bool end = load_acquire(&S.monend); /* pairs with stop_helpers: nobody else will end */
+        bool all = join_ended(end);
+        if (end && all)
             return NULL;
-        os_futex_wait(&S.spawn_seq, seq, -1);
+        pause = all ? JOIN_FIRST : pause * 2 < JOIN_LAST ? pause * 2 : JOIN_LAST;
+        os_futex_wait(&S.spawn_seq, seq, all ? -1 : os_nanotime() + pause);
     }
 }

@@ -249,6 +249,10 @@ void wefti_resume(struct m *mp) {
         store_relaxed(&gp->status, WEFTI_G_RUNNABLE);
         wefti_global_put(gp);
         break;
+    case WEFTI_POST_FRONT:
+        store_relaxed(&gp->status, WEFTI_G_RUNNABLE);
+        put_next(mp, gp);
+        break;
     case WEFTI_POST_NEED_P:
         need_p(mp, gp);
         break;
@@ -568,6 +572,17 @@ static void execute(struct m *mp, struct g *gp, bool inherit) {
     wefti_resume(mp);
 }
 
+/* The P goes to the goroutine's own M. It is a switch like others: it counts for the turn of the
+ * global queue and for the time slice. */
+static void give_to_bound(struct m *mp, struct g *gp, bool inherit) {
+    struct p *pp = mp->p;
+    if (!inherit)
+        store_relaxed(&pp->schedtick, pp->schedtick + 1);
+    if (pp->globaltick > 1)
+        store_relaxed(&pp->globaltick, pp->globaltick - 1);
+    wefti_grant(gp->bound, wefti_release_p(mp));
+}
+
 void wefti_schedule(struct m *mp) {
     for (;;) {
         if (!mp->p && (load_relaxed(&mp->attn.is.ended) || !wefti_stop_m(mp)))
@@ -577,7 +592,7 @@ void wefti_schedule(struct m *mp) {
         if (!gp)
             return;
         if (unlikely(gp->bound != NULL)) {
-            wefti_grant(gp->bound, wefti_release_p(mp));
+            give_to_bound(mp, gp, inherit);
             continue;
         }
         if (!gp->stack.slab && !wefti_stack_bind(mp->p, gp)) {

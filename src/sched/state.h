@@ -6,10 +6,12 @@
  *   idle.c      finding work, spinning, going idle, keeping watch, the deadlock report
  *   netpoll.c   the poller among the Ms
  *   mthread.c   threads: making, waking, sleeping, ending; the spawner
+ *   spares.c    idle threads, and the end of those that nobody needed for long
  *   bound.c     goroutines bound to a thread: locked, foreign, captive; they wait as threads
  *   enter.c     the slow ways in and out of the runtime
  *   syscall.c   brackets around blocking calls
- *   world.c     stopping and starting the world, GOMAXPROCS
+ *   world.c     stopping and starting the world, and the number of Ps meanwhile
+ *   procs.c     GOMAXPROCS: its default, how it follows CPUs and quotas, who sets it
  *   sysmon.c    the monitor thread
  *   newproc.c   the birth and the end of a goroutine
  *   init.c      runs: their start and end
@@ -52,7 +54,8 @@ struct wefti_sched {
     struct p *pidle;           /* lock */
     uint32_t npidle;           /* lock (atomic) */
     uint32_t ptaken;           /* how many were taken from there; lock (atomic) */
-    struct m *midle;           /* lock */
+    struct m *midle;           /* idle Ms, the last one first; lock */
+    struct m *midle_last;      /* … and the one that has been idle for longest; lock */
     uint32_t nmidle;           /* lock (atomic) */
     uint32_t nmspinning;       /* atomic */
     uint32_t needspinning;     /* an M that found work for no idle P asks the next idle one to spin
@@ -70,6 +73,7 @@ struct wefti_sched {
 
     struct m *freem;    /* records of ended Ms; lock */
     struct m *zombies;  /* ended threads to be joined, by idlelink; lock */
+    int64_t joined;     /* when one was; lock */
     struct m *spawn;    /* records that wait for their thread, by idlelink; lock */
     uint32_t spawn_seq; /* futex: the spawner sleeps on it */
 
@@ -83,10 +87,15 @@ struct wefti_sched {
     uint32_t polling;    /* an M collects events (atomic) */
     int64_t polled;      /* when one did last (atomic) */
 
-    uint32_t stopwait;  /* Ps that have not stopped yet; lock */
-    uint32_t stopnote;  /* futex: 1 when stopwait is 0 */
-    uint32_t worldlock; /* futex: one stopper of the world at a time */
-    bool default_procs; /* GOMAXPROCS was not set by anybody */
+    uint32_t stopwait;      /* Ps that have not stopped yet; lock */
+    uint32_t stopnote;      /* futex: 1 when stopwait is 0 */
+    uint32_t worldlock;     /* futex: one stopper of the world at a time */
+    uint32_t default_procs; /* GOMAXPROCS was not set by anybody: it follows the system (atomic) */
+    uint32_t procs_asked;   /* counts weft_gomaxprocs_default; lock */
+    uint32_t procs_due;     /* what it shall become, by a goroutine; 0: no change (atomic) */
+    uint32_t procs_busy;    /* that goroutine exists (atomic) */
+    uint32_t montid;        /* sysmon's thread (atomic) */
+    uint32_t ncpu;          /* CPUs in the affinity mask at the start (atomic) */
 
     uint32_t monsleep; /* sysmon sleeps for long; lock */
     uint32_t monwake;  /* futex: it sleeps on it */
@@ -169,6 +178,13 @@ void wefti_release_m(struct m *mp); /* the record of an ended M; with the lock *
 void *wefti_spawner_main(void *arg);
 void wefti_stop_world_p(struct p *pp); /* counts pp as stopped; with the lock */
 
+/* ---- spares.c ---- */
+void wefti_midle_put(struct m *mp, int64_t now); /* with the lock */
+struct m *wefti_midle_get(struct p *pp);         /* with the lock: for pp; NULL: none */
+void wefti_retire(int64_t now);                  /* ends Ms that have been spare for long */
+int64_t wefti_retire_due(void);                  /* with the lock: when the next one will; -1 */
+int64_t wefti_retire_every(void);                /* how often to look */
+
 /* ---- bound.c ---- */
 struct m *wefti_wait_bound(struct m *mp, struct g *gp);
 struct m *wefti_requeue_bound(struct m *mp,
@@ -204,7 +220,11 @@ struct m *wefti_stop_world(
     struct m *mp); /* the M afterwards: the outside one when the run is over, nothing stopped */
 void wefti_start_world(struct m *mp);
 bool wefti_resize(struct m *mp, uint32_t n);
-uint32_t wefti_default_procs(void);
+
+/* ---- procs.c ---- */
+uint32_t wefti_default_procs(void);    /* as CPUs and quotas are now */
+void wefti_follow_procs(void);         /* by sysmon: notes a change */
+void wefti_change_procs(struct m *mp); /* by an M with a P that sees the note */
 
 /* ---- sysmon.c ---- */
 void *wefti_sysmon_main(void *arg);

@@ -7,6 +7,8 @@
  *   poll     descriptors that are ready and that nobody looked at for 10 ms (netpoll.c)
  *   rescue   a goroutine in front of a P that computes on without getting to it, while another P is
  *            idle; a queue that no thread could be had for; timers due with nobody to run them
+ *   retire   threads that have been idle for seconds (spares.c)
+ *   procs    GOMAXPROCS, when affinity mask or cgroup quota changed (procs.c)
  *   trace    GODEBUG=schedtrace
  *
  * It looks every 20 µs; after 50 looks in a row that found nothing to do it doubles the pause up to
@@ -26,7 +28,9 @@
 #define SHORTEST 20000
 #define LONGEST 10000000
 #define IDLE_LOOKS 50
-#define QUIET 5000000 /* nanoseconds without a busy P before it sleeps for long */
+#define QUIET 5000000     /* nanoseconds without a busy P before it sleeps for long */
+#define FOLLOW 1000000000 /* nanoseconds between looks at CPUs and quotas */
+#define LINGER 1000000000 /* a thread that was joined is out of /proc after that */
 
 void wefti_sysmon_kick(void) {
     store_relaxed(&S.monsleep, 0);
@@ -89,7 +93,8 @@ static bool look_at_running(struct m *self, struct p *pp, int64_t now) {
         wefti_wakep(self);
         return true;
     }
-    if (over && !S.seeded && (others_wait(pp, now) || load_relaxed(&S.netready))) {
+    if (over && !S.seeded &&
+        (others_wait(pp, now) || load_relaxed(&S.netready) || load_relaxed(&S.procs_due) != 0)) {
         struct m *mp = load_acquire(&pp->m); /* pairs with wefti_acquire_p: its record is new */
         if (mp)
             store_relaxed(&mp->attn.is.preempt, 1);
@@ -110,6 +115,7 @@ static bool look(struct m *self, int64_t now) {
     wefti_netpoll_neglected(now);
     if (load_relaxed(&S.npidle) != 0 &&
         (load_relaxed(&S.global.n) != 0 || load_relaxed(&S.netready) != 0 ||
+         load_relaxed(&S.procs_due) != 0 ||
          (!load_relaxed(&S.timekeeper) &&
           (wefti_oldest_timer_due(now) || load_relaxed(&S.netwaiters) != 0))))
         wefti_wakep(self);
@@ -134,8 +140,22 @@ static void pause_until(int64_t when) {
     store_relaxed(&S.monwake, 0);
 }
 
+static int64_t earlier(int64_t a, int64_t b) { /* -1: never */
+    return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
+/* With the lock: when an idle program needs the monitor again. */
+static int64_t next_duty(int64_t now) {
+    int64_t due = wefti_retire_due(), soonest = now + wefti_retire_every();
+    if (due >= 0 && due < soonest)
+        due = soonest; /* several at a time */
+    if (S.joined != 0 && now - S.joined < LINGER)
+        due = earlier(due, S.joined + LINGER);
+    return due;
+}
+
 /* All Ps idle: until something happens. False: something does already. */
-static bool sleep_long(int64_t until) {
+static bool sleep_long(int64_t now, int64_t until) {
     wefti_lock(&S.lock);
     bool idle =
         S.npidle == S.nprocs && S.global.n == 0 && !S.stopping &&
@@ -146,6 +166,7 @@ static bool sleep_long(int64_t until) {
     if (idle) {
         store_relaxed(&S.monsleep, 1);
         store_relaxed(&S.monwake, 0);
+        until = earlier(until, next_duty(now));
     }
     wefti_unlock(&S.lock);
     if (!idle)
@@ -160,6 +181,7 @@ static bool sleep_long(int64_t until) {
 void *wefti_sysmon_main(void *arg) {
     struct m *self = arg;
     self->errnop = &errno;
+    store_relaxed(&S.montid, os_gettid());
     os_thread_name("weft-sysmon");
     os_exact_timers();
     int64_t period = wefti_knobs.schedtrace * 1000000;
@@ -167,13 +189,13 @@ void *wefti_sysmon_main(void *arg) {
         wefti_schedtrace(wefti_knobs.scheddetail);
     int64_t traced = os_nanotime();
     int64_t pause = SHORTEST;
-    int64_t quiet = 0;
+    int64_t quiet = 0, retire_at = 0, follow_at = os_nanotime() + FOLLOW;
     int idle_looks = 0;
     while (!load_acquire(&S.monend)) {
         int64_t now = os_nanotime();
         int64_t trace_at = period > 0 ? traced + period : -1;
         quiet = quiet_since(quiet, now);
-        bool slept = quiet != 0 && now - quiet >= QUIET && sleep_long(trace_at);
+        bool slept = quiet != 0 && now - quiet >= QUIET && sleep_long(now, trace_at);
         if (!slept) {
             int64_t wake = now + pause;
             pause_until(period > 0 && trace_at < wake ? trace_at : wake);
@@ -186,6 +208,14 @@ void *wefti_sysmon_main(void *arg) {
         }
         if (load_acquire(&S.phase) != WEFTI_UP)
             continue;
+        if (now >= retire_at) {
+            wefti_retire(now);
+            retire_at = now + wefti_retire_every();
+        }
+        if (now >= follow_at) {
+            wefti_follow_procs();
+            follow_at = now + FOLLOW;
+        }
         if (look(self, now) || slept) {
             idle_looks = 0;
             pause = SHORTEST;

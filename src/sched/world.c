@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Stopping and starting the world, and the number of Ps.
+ * Stopping and starting the world, and changing the number of Ps while it is stopped.
  *
  * Stopped means: every P is in state STOPPED and belongs to the stopper. Idle Ps and those left in
  * a bracket are taken at once; an M that runs a goroutine gives its P up at its next call into weft
  * (its attention byte says so), or when it looks for work. The last to stop wakes the stopper.
  * `stopping` is set and Ps are counted under sched.lock, so a P is counted exactly once.
  *
+ * Afterwards all goes on where it was: a goroutine that was stopped stands in front of its P's queue,
+ * and the P goes to the M that gave it up, unless that has found no time yet to go idle.
+ *
  * One stopper at a time: `worldlock`. A second one must not wait for it with a P in hand, which the
  * first one waits for: it gives way like any goroutine that is asked to, and tries again.
  */
-#include <weft/go.h>
-
 #include "../runq/runq.h"
 #include "../stack/gslab.h"
 #include "../stack/stack.h"
@@ -82,6 +83,7 @@ void wefti_start_world(struct m *mp) {
             continue;
         wefti_flush_yielded(pp); /* an idle P holds nothing */
         if (wefti_runq_empty(&pp->runq)) {
+            pp->stopm = NULL;
             wefti_pidle_put(pp);
         } else {
             pp->link = run;
@@ -175,37 +177,4 @@ bool wefti_resize(struct m *mp, uint32_t n) {
     store_release(&S.nprocs, n); /* pairs with those who walk allp without the lock */
     wefti_unlock(&S.lock);
     return true;
-}
-
-/* CPUs this process may use, lowered by the cgroup quota, which counts for at least two (as Go: a
- * quota is a rate). */
-uint32_t wefti_default_procs(void) {
-    int cpus = os_cpus(), quota = os_cpu_quota();
-    if (quota > 0 && quota < 2)
-        quota = 2;
-    int n = quota > 0 && quota < cpus ? quota : cpus;
-    return n < WEFTI_MAXPROCS ? (uint32_t)n : WEFTI_MAXPROCS;
-}
-
-int weft_gomaxprocs(int n) {
-    if (load_acquire(&S.phase) == WEFTI_OFF)
-        return wefti_knobs.maxprocs > 0 ? (int)wefti_knobs.maxprocs : (int)wefti_default_procs();
-    if (n > WEFTI_MAXPROCS)
-        n = WEFTI_MAXPROCS;
-    struct m *mp = wefti_enter();
-    int before = (int)load_relaxed(&S.nprocs);
-    if (n >= 1 && !mp->outside) {
-        S.default_procs = false;
-        if (n != before && !(mp = wefti_stop_world(mp))->outside) {
-            before = (int)S.nprocs;
-            wefti_resize(mp, (uint32_t)n);
-            wefti_start_world(mp);
-        }
-    }
-    wefti_leave(mp);
-    return before;
-}
-
-int weft_num_cpu(void) {
-    return os_cpus();
 }

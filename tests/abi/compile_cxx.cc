@@ -105,7 +105,8 @@ void goroutines() {
         weft_goexit();
     weft_set_name("conn %d", int(weft_id()));
     std::puts(weft_name());
-    std::printf("%d %d %d\n", weft_num_goroutine(), weft_num_cpu(), weft_gomaxprocs(0));
+    std::printf("%d %d %d %d\n", weft_num_goroutine(), weft_num_cpu(), weft_gomaxprocs(0),
+                weft_gomaxprocs_default());
     weft_lock_os_thread();
     weft_unlock_os_thread();
     weft_set_max_threads(100);

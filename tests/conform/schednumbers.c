@@ -145,6 +145,114 @@ TEST_PLAIN(F13_F14_P26_queue_lengths) {
     free(run_caught(fill_queues));
 }
 
+/* ---- what the global queue hands out ---- */
+
+enum { BATCH_MOST = 128, STARTED_MOST = 1024 };
+
+static bool started_local[STARTED_MOST]; /* it is in main's own queue, not in the global one */
+static int nlocal, nglobal, local_ran;
+static struct group batch;
+static bool batch_seen;
+
+/* Where n goroutines end up that main starts in a row: ring, front, and the halves that overflow. */
+static void foresee(int n) {
+    int ring[RING], len = 0;
+    memset(started_local, 0, sizeof started_local);
+    for (int i = 0; i < n - 1; i++) { /* the last one stays in front */
+        if (len < RING) {
+            ring[len++] = i;
+            continue;
+        }
+        len = RING / 2;
+        memmove(ring, ring + RING / 2, (RING / 2) * sizeof *ring);
+    }
+    for (int i = 0; i < len; i++)
+        started_local[ring[i]] = true;
+    started_local[n - 1] = true;
+    nlocal = len + 1;
+    nglobal = n - nlocal;
+    local_ran = 0;
+    batch_seen = false;
+}
+
+static long queued_locally(const struct group *g) {
+    long sum = 0;
+    for (long i = 0; i < g->s.nlocal; i++)
+        sum += g->s.local[i];
+    return sum;
+}
+
+/* The first one of a batch sees what came with it, and what is left. */
+static void watch_batch(int i) {
+    if (started_local[i])
+        local_ran++;
+    else if (local_ran == nlocal && !batch_seen) {
+        snapshot(false, &batch);
+        batch_seen = queued_locally(&batch) > 0; /* else it was picked alone, out of turn */
+    }
+}
+
+static void check_batch(int n, int procs) {
+    weft_wg wg = WEFT_WG_INIT;
+    for (int attempt = 0; attempt < 50; attempt++) {
+        for (int k = 0; k < 8; k++)
+            weft_yield(); /* a slice of its own */
+        foresee(n);
+        for (int i = 0; i < n; i++)
+            weft_wg_go(&wg, watch_batch, i);
+        snapshot(false, &seen);
+        bool queued = seen.s.runqueue == nglobal && queued_locally(&seen) == nlocal - 1;
+        weft_wg_wait(&wg);
+        if (!queued || !batch_seen)
+            continue;
+        long took = queued_locally(&batch) + 1, size = took + batch.s.runqueue;
+        long share = size / procs + 1;
+        share = share < size ? share : size;
+        CHECK_EQ(took, share < BATCH_MOST ? share : BATCH_MOST);
+        return;
+    }
+    FAIL("of %d goroutines no batch was seen", n);
+}
+
+static void take_batches(void) {
+    check_batch(300, 1); /* all of the 127 that are left or 128 of them */
+    check_batch(700, 1); /* a full batch */
+}
+
+TEST_ENV(P27_a_batch_on_one_P, "GOMAXPROCS=1", TRACE QUIET);
+TEST_PLAIN(P27_a_batch_on_one_P) {
+#ifdef __SANITIZE_THREAD__
+    test_skip("making 300 goroutines takes longer than a time slice under ThreadSanitizer");
+#endif
+    free(run_caught(take_batches));
+}
+
+static _Atomic int holding;
+static _Atomic bool let_go;
+
+static void hold_a_P(void) {
+    holding++;
+    while (!let_go)
+        continue;
+}
+
+static void take_shares(void) {
+    for (int i = 0; i < 3; i++)
+        weft_go(hold_a_P);
+    while (holding < 3)
+        weft_yield();
+    check_batch(400, 4); /* a quarter and one */
+    let_go = true;
+}
+
+TEST_ENV(P27_a_share_on_four_Ps, "GOMAXPROCS=4", TRACE QUIET);
+TEST_PLAIN(P27_a_share_on_four_Ps) {
+#ifdef __SANITIZE_THREAD__
+    test_skip("making 400 goroutines takes longer than a time slice under ThreadSanitizer");
+#endif
+    free(run_caught(take_shares));
+}
+
 /* ---- threads against /proc ---- */
 
 static int other_threads; /* a sanitizer's own */
@@ -330,4 +438,29 @@ static void look_at_system_call(void) {
 TEST_ENV(F18_F21_system_call, "GOMAXPROCS=2", DETAIL QUIET);
 TEST_PLAIN(F18_F21_system_call) {
     free(run_caught(look_at_system_call));
+}
+
+static bool one_in_the_global_queue(const struct group *g) {
+    return g->s.runqueue == 1 && g->s.local[0] == 0;
+}
+
+/* Main has the one P and keeps it when the call of another goroutine comes back. */
+static void come_back_without_P(void) {
+    CHECK_EQ(pipe(ends), 0);
+    weft_wg wg = WEFT_WG_INIT;
+    weft_wg_go(&wg, block_in_read);
+    while (atomic_load(&inside) == 0)
+        weft_yield();
+    snapshot(false, &seen);
+    CHECK_EQ(seen.s.runqueue + seen.s.local[0], 0);
+    CHECK_EQ(write(ends[1], "1", 1), 1);
+    CHECK(snapshot_until(false, one_in_the_global_queue, &seen));
+    weft_wg_wait(&wg);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+TEST_ENV(F12_P24_back_from_a_call_without_P, "GOMAXPROCS=1", TRACE QUIET);
+TEST_PLAIN(F12_P24_back_from_a_call_without_P) {
+    free(run_caught(come_back_without_P));
 }

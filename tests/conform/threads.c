@@ -388,6 +388,69 @@ TEST_ENV(P6_a_locked_thread_runs_nobody_else_4, "GOMAXPROCS=4") {
     lock_thread();
 }
 
+/* Two locked goroutines hand the P to each other without anybody between: others get their turn. */
+
+static weft_chan(int) ping, pong;
+
+static void serves(int rounds) {
+    int v;
+    weft_lock_os_thread();
+    for (int i = 0; i < rounds; i++)
+        if (!weft_send(ping, i) || !weft_recv(pong, &v) || v != i)
+            failed = 1;
+    stop = true;
+    weft_unlock_os_thread();
+}
+
+static void returns(int rounds) {
+    int v;
+    weft_lock_os_thread();
+    for (int i = 0; i < rounds; i++)
+        if (!weft_recv(ping, &v) || !weft_send(pong, v))
+            failed = 2;
+    weft_unlock_os_thread();
+}
+
+static void counts_turns(void) {
+    while (!stop) {
+        total++;
+        weft_yield();
+    }
+}
+
+static void counts_naps(_Atomic long *naps) {
+    while (!stop) {
+        weft_sleep(WEFT_MICROSECOND);
+        ++*naps;
+    }
+}
+
+static void locked_pair(void) {
+    static _Atomic long naps;
+    const int rounds = ROUNDS(20000);
+    ping = weft_chan_make(int, 0);
+    pong = weft_chan_make(int, 0);
+    stop = false;
+    weft_wg_go(&wg, counts_turns);
+    weft_wg_go(&wg, counts_naps, &naps);
+    weft_wg_go(&wg, serves, rounds);
+    weft_wg_go(&wg, returns, rounds);
+    weft_wg_wait(&wg);
+    CHECK_EQ(failed, 0);
+    CHECK(total > rounds / 100);
+    CHECK(naps > rounds / 1000);
+    weft_chan_unref(ping);
+    weft_chan_unref(pong);
+}
+
+TEST_ENV(a_locked_pair_starves_nobody_1, "GOMAXPROCS=1") {
+    locked_pair();
+}
+
+TEST_ENV(a_locked_pair_starves_nobody_4, "GOMAXPROCS=4") {
+    locked_pair();
+}
+
 /* ---- weft_block ---- */
 
 static void writes_byte(int fd) {

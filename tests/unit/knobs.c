@@ -18,7 +18,7 @@ static void read_with(const char *name, const char *value) {
 }
 
 TEST_PLAIN(nothing_given) {
-    static const struct wefti_knobs none;
+    static const struct wefti_knobs none = {.containermaxprocs = 1, .updatemaxprocs = 1};
     read_with("GODEBUG", NULL);
     CHECK(memcmp(&wefti_knobs, &none, sizeof none) == 0);
     read_with("GODEBUG", "");
@@ -27,13 +27,17 @@ TEST_PLAIN(nothing_given) {
 
 TEST_PLAIN(all_names) {
     read_with("GODEBUG",
-              "schedtrace=1000,scheddetail=1,asyncpreemptoff=1,schedseed=77,guardprotect=1");
+              "schedtrace=1000,scheddetail=1,asyncpreemptoff=1,schedseed=77,guardprotect=1,"
+              "threadidle=50,containermaxprocs=0,updatemaxprocs=0");
     CHECK_EQ(wefti_knobs.schedtrace, 1000);
     CHECK_EQ(wefti_knobs.scheddetail, 1);
     CHECK_EQ(wefti_knobs.asyncpreemptoff, 1);
     CHECK_EQ(wefti_knobs.schedseed, 77);
     CHECK_EQ(wefti_knobs.seeded, 1);
     CHECK_EQ(wefti_knobs.guardprotect, 1);
+    CHECK_EQ(wefti_knobs.threadidle, 50);
+    CHECK_EQ(wefti_knobs.containermaxprocs, 0);
+    CHECK_EQ(wefti_knobs.updatemaxprocs, 0);
     read_with("GODEBUG", "schedseed=0"); /* a seed like others */
     CHECK_EQ(wefti_knobs.schedseed, 0);
     CHECK_EQ(wefti_knobs.seeded, 1);
@@ -150,4 +154,6 @@ TEST_PLAIN(bad_after_good) {
     read_with("GODEBUG", "schedseed=5,schedseed=x");
     CHECK_EQ(wefti_knobs.seeded, 0);
     CHECK_EQ(wefti_knobs.schedseed, 0);
+    read_with("GODEBUG", "updatemaxprocs=0,updatemaxprocs=no");
+    CHECK_EQ(wefti_knobs.updatemaxprocs, 1);
 }

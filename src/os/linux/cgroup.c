@@ -303,5 +303,6 @@ int os_cpu_quota_below(const char *prefix) {
 }
 
 int os_cpu_quota(void) {
-    return os_cpu_quota_below("");
+    const char *root = __atomic_load_n(&os_pretend.root, __ATOMIC_ACQUIRE);
+    return os_cpu_quota_below(root ? root : "");
 }
