@@ -47,7 +47,9 @@ static void reset(bool background) {
     S.pidle = NULL;
     S.midle = S.allm = S.spawn = S.zombies = S.foreign = NULL;
     S.npidle = S.nmidle = S.nmspinning = S.needspinning = 0;
-    S.nm = S.nmblocked = S.nforeign = 0;
+    S.nm = S.nmblocked = S.nforeign = S.nspawn = 0;
+    S.strays = NULL;
+    S.strays_end = &S.strays;
     S.timekeeper = S.keeper_wake = S.keeping = 0;
     S.netwaiters = S.netready = S.polling = 0;
     S.until = 0;
@@ -68,6 +70,9 @@ static void reset(bool background) {
     if (S.max_threads == 0)
         S.max_threads = WEFTI_MAX_THREADS;
     os_sigmask_get(&S.sigmask);
+    S.preempt_signal = wefti_preempt_signal();
+    if (S.preempt_signal)
+        os_sigmask_without(&S.sigmask, S.preempt_signal);
 }
 
 static int start_helpers(void) {
@@ -110,9 +115,12 @@ static int prepare(struct m *mp, bool background) {
 
 /* From here on others may call in. */
 static int bring_up(void) {
+    wefti_preempt_install();
     int err = start_helpers();
     if (!err)
         wefti_close_outside();
+    else
+        wefti_preempt_remove();
     return err;
 }
 
@@ -162,6 +170,7 @@ static void name_stragglers(struct m *self) {
             gp ? (unsigned long long)gp->id : 0ull, gp && gp->name[0] ? " " : "",
             gp ? gp->name : "", mp->tid);
         mp->straggler = 1;
+        S.stragglers = 1;
         if (gp)
             gp->straggler = 1;
         *link = mp->alllink;
@@ -290,6 +299,7 @@ static void finish(struct m *mp) {
     stop_helpers();
     wefti_lock(&run_lock);
     take_down(mp);
+    wefti_preempt_remove();
     wefti_fault_remove();
 }
 
@@ -300,6 +310,8 @@ static int run_on(struct m *mp, int (*app)(int, char **), int argc, char **argv)
         return err;
     S.allm = mp;
     S.nm = 1;
+    struct os_sigmask mask;
+    os_sigmask_get(&mask);
     if (!make_main(mp, app, argc, argv))
         err = ENOMEM;
     else
@@ -309,14 +321,21 @@ static int run_on(struct m *mp, int (*app)(int, char **), int argc, char **argv)
         return err;
     }
     wefti_fault_install();
+    os_sigmask_set(&S.sigmask);
     wefti_unlock(&run_lock);
     wefti_schedule(mp);
     finish(mp);
+    os_sigmask_set(&mask);
     return 0;
 }
 
 static int run(int (*app)(int, char **), int argc, char **argv, bool hasty) {
     wefti_not_in_child();
+    struct m *caller = arch_getm();
+    if (caller && !load_relaxed(&caller->attn.is.foreign)) { /* a goroutine, perhaps set aside */
+        errno = EBUSY;
+        return -1;
+    }
     wefti_lock(&run_lock);
     wefti_lock(&S.lock);
     int err = load_relaxed(&S.phase) != WEFTI_OFF ? EBUSY : 0;
@@ -420,6 +439,7 @@ int weft_stop(void) {
         await_ms(mp);
         stop_helpers();
         take_down(mp);
+        wefti_preempt_remove();
         down();
     }
     wefti_unlock(&run_lock);

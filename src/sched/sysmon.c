@@ -3,14 +3,18 @@
  * The monitor: a thread that needs no P and looks at the Ps from outside.
  *
  *   retake   a P left in a bracket for a tick, when there is other work, or for 10 ms in any case
- *   preempt  a goroutine that has run for 10 ms while others wait: its M's attention byte
+ *   preempt  a goroutine that has run for 10 ms while others wait: its M's attention byte, and the
+ *            signal (preempt.c); one whose P was taken in a system call and that computes on
  *   poll     descriptors that are ready and that nobody looked at for 10 ms (netpoll.c)
  *   rescue   a goroutine in front of a P that computes on without getting to it, while another P is
  *            idle; a queue that no thread could be had for; timers due with nobody to run them
  *   trace    GODEBUG=schedtrace
  *
+ *   threads  a P offered to a thread that does not come up (mthread.c)
+ *
  * It looks every 20 µs; after 50 looks in a row that found nothing to do it doubles the pause up to
- * 10 ms. When all Ps have been idle for 5 ms it sleeps until one is taken from the idle list (or a
+ * 10 ms, but wakes at the end of the slice of a goroutine that others wait for (next_end), so that a
+ * slice is 10 ms long and not up to 20. When all Ps have been idle for 5 ms it sleeps until one is taken from the idle list (or a
  * trace line is due): an idle program costs nothing, and one whose Ps are idle for microseconds
  * between two packets need not wake it each time.
  *
@@ -26,6 +30,8 @@
 #define SHORTEST 20000
 #define LONGEST 10000000
 #define IDLE_LOOKS 50
+#define SOON 200000   /* nanoseconds after a signal: a new slice has begun, … */
+#define RETRY 1000000 /* … or the M was in the runtime, and is told again */
 #define QUIET 5000000 /* nanoseconds without a busy P before it sleeps for long */
 
 void wefti_sysmon_kick(void) {
@@ -56,6 +62,13 @@ static bool slice_over(struct p *pp, int64_t now) {
         return false;
     }
     return now - pp->mon.schedwhen >= WEFTI_SLICE;
+}
+
+static int64_t next_end; /* when a slice is over that others wait for; 0: none */
+
+static void ends_at(int64_t when) {
+    if (next_end == 0 || when < next_end)
+        next_end = when;
 }
 
 /* True when it took the P. */
@@ -89,16 +102,26 @@ static bool look_at_running(struct m *self, struct p *pp, int64_t now) {
         wefti_wakep(self);
         return true;
     }
-    if (over && !S.seeded && (others_wait(pp, now) || load_relaxed(&S.netready))) {
-        struct m *mp = load_relaxed(&pp->m);
-        if (mp)
-            store_relaxed(&mp->attn.is.preempt, 1);
+    if (S.seeded || !(others_wait(pp, now) || load_relaxed(&S.netready)))
+        return false;
+    if (over) {
+        bool told = pp->mon.told == pp->mon.schedtick;
+        if (!told || now - pp->mon.toldwhen >= RETRY) {
+            wefti_preempt_p(pp);
+            pp->mon.told = pp->mon.schedtick;
+            pp->mon.toldwhen = now;
+            told = false;
+        }
+        ends_at(now + (told ? RETRY : SOON));
+    } else {
+        ends_at(pp->mon.schedwhen + WEFTI_SLICE);
     }
     return false;
 }
 
 static bool look(struct m *self, int64_t now) {
     bool did = false;
+    next_end = 0;
     for (uint32_t i = 0; i < load_acquire(&S.nprocs); i++) {
         struct p *pp = S.allp[i];
         uint32_t status = load_acquire(&pp->status);
@@ -108,6 +131,10 @@ static bool look(struct m *self, int64_t now) {
             did |= look_at_running(self, pp, now);
     }
     wefti_netpoll_neglected(now);
+    if (load_relaxed(&S.strays) != NULL)
+        wefti_watch_strays(now);
+    if (load_relaxed(&S.spawn) != NULL)
+        wefti_rescue_spawned(now);
     if (load_relaxed(&S.npidle) != 0 &&
         (load_relaxed(&S.global.n) != 0 || load_relaxed(&S.netready) != 0 ||
          (!load_relaxed(&S.timekeeper) &&
@@ -176,6 +203,8 @@ void *wefti_sysmon_main(void *arg) {
         bool slept = quiet != 0 && now - quiet >= QUIET && sleep_long(trace_at);
         if (!slept) {
             int64_t wake = now + pause;
+            if (next_end != 0 && next_end < wake)
+                wake = next_end > now + SHORTEST ? next_end : now + SHORTEST;
             pause_until(period > 0 && trace_at < wake ? trace_at : wake);
         }
         now = os_nanotime();

@@ -4,7 +4,7 @@
  *
  * Stopped means: every P is in state STOPPED and belongs to the stopper. Idle Ps and those left in
  * a bracket are taken at once; an M that runs a goroutine gives its P up at its next call into weft
- * (its attention byte says so), or when it looks for work. The last to stop wakes the stopper.
+ * (its attention byte says so), where it is (by the preemption signal), or when it looks for work. The last to stop wakes the stopper.
  * `stopping` is set and Ps are counted under sched.lock, so a P is counted exactly once.
  *
  * One stopper at a time: `worldlock`. A second one must not wait for it with a P in hand, which the
@@ -19,12 +19,9 @@
 #include "state.h"
 
 static void preempt_all(void) {
-    for (uint32_t i = 0; i < S.nprocs; i++) {
-        struct m *mp =
-            load_relaxed(&S.allp[i]->m); /* records are never freed: a stale one is told in vain */
-        if (mp && load_relaxed(&S.allp[i]->status) == WEFTI_P_RUNNING)
-            store_relaxed(&mp->attn.is.preempt, 1);
-    }
+    for (uint32_t i = 0; i < S.nprocs; i++)
+        if (load_relaxed(&S.allp[i]->status) == WEFTI_P_RUNNING)
+            wefti_preempt_p(S.allp[i]);
 }
 
 static bool run_is_over(struct m *mp) {
