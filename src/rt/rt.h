@@ -362,6 +362,8 @@ struct m {
     uint8_t making;            /* the spawner has got to its record; sched.lock */
     int64_t signalled_at;      /* when; sched.lock */
     struct m *stray, **strayp; /* sched.lock: those whose P was taken in a system call, … */
+    struct m *newstray;        /* … not on that list yet (atomic), … */
+    uint32_t straying;         /* … which is so (atomic), … */
     int64_t looked_at, cpu;    /* … and when its CPU clock was read last, and what it said */
     uint32_t ranks;            /* debug builds: ranks of the locks held */
     struct g foreign;          /* the G of a foreign thread */

@@ -297,10 +297,8 @@ struct m *wefti_enter_slow(bool may_park) {
         wefti_abandon(mp);
     if (unlikely(load_relaxed(&mp->attn.is.deaf)))
         wefti_preempt_listen(mp);
-    if (unlikely(load_relaxed(&mp->attn.is.stolen))) {
-        wefti_stray_back(mp);
+    if (unlikely(load_relaxed(&mp->attn.is.stolen)) && !wefti_stray_back(mp))
         return wefti_without_p(mp, may_park);
-    }
     if (load_relaxed(&mp->attn.is.bracket)) {
         mp->giveback = 1;
         struct g *gp = mp->curg;

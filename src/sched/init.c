@@ -48,7 +48,8 @@ static void reset(bool background) {
     S.midle = S.allm = S.spawn = S.zombies = S.foreign = NULL;
     S.npidle = S.nmidle = S.nmspinning = S.needspinning = 0;
     S.nm = S.nmblocked = S.nforeign = S.nspawn = 0;
-    S.strays = NULL;
+    S.strays = S.new_strays = NULL;
+    S.nstrays = 0;
     S.strays_end = &S.strays;
     S.timekeeper = S.keeper_wake = S.keeping = 0;
     S.netwaiters = S.netready = S.polling = 0;

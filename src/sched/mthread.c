@@ -167,6 +167,7 @@ void wefti_thread_begin(struct m *mp) {
 
 void wefti_thread_end(struct m *mp) {
     wefti_lock(&S.lock);
+    wefti_collect_strays();
     mp->tid = 0; /* no preemption signal is sent from here on, and … */
     wefti_unlock(&S.lock);
     os_yield(); /* … one that was is handled when this returns */
@@ -179,7 +180,7 @@ static void no_spawn(struct m *mp) {
     for (struct m **link = &S.spawn; *link; link = &(*link)->idlelink)
         if (*link == mp) {
             *link = mp->idlelink;
-            S.nspawn--;
+            store_relaxed(&S.nspawn, S.nspawn - 1);
             S.spawn_at = load_relaxed(&S.now);
             return;
         }
@@ -314,8 +315,9 @@ void wefti_start_m(struct p *pp, bool spinning) {
     while (*end)
         end = &(*end)->idlelink;
     *end = mp;
-    if (S.nspawn++ == 0)
+    if (S.nspawn == 0)
         S.spawn_at = load_relaxed(&S.now);
+    store_relaxed(&S.nspawn, S.nspawn + 1);
     wefti_unlock(&S.lock);
     add_seqcst(&S.spawn_seq, 1);
     os_futex_wake(&S.spawn_seq, 1);

@@ -15,9 +15,10 @@
  * (bound.c), and sleeps on the M's futex until somebody who picks the captive grants a P. Then it
  * returns, and the goroutine goes on as if nothing had been. The kernel keeps all registers.
  *
- * A goroutine in a system call (the handler can tell: os/os.h) gives its P away likewise, but does not
- * wait: its M becomes a stray, which has no P. The call goes on, or is made again, and takes what
- * it takes; the next weft call gets a P first, as at the end of a bracket (enter.c). If the call returns
+ * A goroutine in a system call (the handler can tell: os/os.h) gives its P away, but does not wait: its
+ * M becomes a stray, which has no P. The handler leaves the P in state SYSCALL, as the beginning of
+ * a bracket does, and sysmon takes it from there. The call goes on, or is made again, and takes what
+ * it takes; the next weft call takes the P back or gets another first, as the end of a bracket does. If the call returns
  * and the goroutine computes on, sysmon sees that by the thread's CPU clock, and the signal makes
  * it a captive. So a lock of pthreads' that a captive holds stops nobody for ever: those who wait
  * for it lose their Ps, one after the other, until the captive gets one. And a relative time-out,
@@ -131,6 +132,21 @@ IN_HANDLER static bool in_wrapper(void *context) {
 
 /* ---- strays ---- */
 
+/*
+ * A handler in a system call may have interrupted a function that ThreadSanitizer wraps, where it
+ * sees no synchronization. So it does nothing but atomic stores: it puts its M on a stack, and
+ * whoever has the lock moves that to the list. `straying` says that the M is on the stack; it
+ * is cleared before `stolen` is looked at, and set after `stolen` is, so a stray is not missed.
+ */
+static void push_stray(struct m *mp) {
+    if (xchg_seqcst(&mp->straying, 1) != 0) /* pairs with the one in wefti_collect_strays */
+        return;
+    struct m *first = load_relaxed(&S.new_strays);
+    do
+        store_relaxed(&mp->newstray, first);
+    while (!cas_seqcst(&S.new_strays, &first, mp)); /* pairs with the exchange */
+}
+
 /* With the lock. */
 static void add_stray(struct m *mp, int64_t now) {
     mp->looked_at = now;
@@ -139,6 +155,7 @@ static void add_stray(struct m *mp, int64_t now) {
     mp->strayp = S.strays_end;
     *S.strays_end = mp;
     S.strays_end = &mp->stray;
+    store_relaxed(&S.nstrays, S.nstrays + 1);
 }
 
 static void remove_stray(struct m *mp) {
@@ -147,27 +164,54 @@ static void remove_stray(struct m *mp) {
         mp->stray->strayp = mp->strayp;
     else
         S.strays_end = mp->strayp;
+    mp->strayp = NULL;
+    store_relaxed(&S.nstrays, S.nstrays - 1);
 }
 
-void wefti_stray_back(struct m *mp) {
-    wefti_lock(&S.lock);
-    if (load_relaxed(&mp->attn.is.stolen) && load_relaxed(&S.phase) == WEFTI_UP)
-        remove_stray(mp);
-    store_relaxed(&mp->attn.is.stolen, 0);
-    wefti_unlock(&S.lock);
+void wefti_collect_strays(void) {
+    if (load_relaxed(&S.new_strays) == NULL)
+        return;
+    struct m *next, *mp = xchg_seqcst(&S.new_strays, NULL); /* pairs with push_stray */
+    for (; mp; mp = next) {
+        next = load_relaxed(&mp->newstray);
+        xchg_seqcst(&mp->straying, 0); /* pairs with the one in push_stray */
+        if (load_relaxed(&mp->attn.is.stolen) && !mp->strayp && mp->tid != 0)
+            add_stray(mp, os_nanotime());
+    }
 }
 
 /* Its goroutine is in a system call: without the P from here on. */
 static void become_stray(struct m *mp, struct g *gp) {
-    struct p *pp = wefti_release_p(mp);
+    struct p *pp = mp->p;
+    mp->oldp = pp;
+    store_relaxed(&pp->syscalltick, load_relaxed(&pp->syscalltick) + 1);
     store_relaxed(&gp->status, WEFTI_G_SYSCALL);
     store_relaxed(&gp->since, wefti_stamp());
     store_relaxed(&mp->attn.is.stolen, 1);
+    store_relaxed(&mp->p, NULL);
+    push_stray(mp);
+    store_seqcst(&pp->status, WEFTI_P_SYSCALL); /* pairs with the takers' swaps (syscall.c) */
+    store_seqcst(&S.monwake, 1);
+    os_futex_wake(&S.monwake, 1); /* the monitor takes it */
+}
+
+bool wefti_stray_back(struct m *mp) {
+    struct p *pp = mp->oldp;
+    uint32_t syscall = WEFTI_P_SYSCALL;
+    bool kept = !load_acquire(&mp->attn.is.ended) &&
+                cas_seqcst(&pp->status, &syscall, WEFTI_P_RUNNING); /* with become_stray */
     wefti_lock(&S.lock);
-    if (load_relaxed(&S.phase) == WEFTI_UP)
-        add_stray(mp, os_nanotime());
+    if (mp->strayp && load_relaxed(&S.phase) == WEFTI_UP)
+        remove_stray(mp);
+    store_relaxed(&mp->attn.is.stolen, 0);
     wefti_unlock(&S.lock);
-    wefti_hand_off(mp, pp);
+    if (kept) {
+        store_relaxed(&mp->p, pp);
+        store_relaxed(&pp->m, mp);
+        store_relaxed(&pp->syscalltick, load_relaxed(&pp->syscalltick) + 1);
+        store_relaxed(&mp->curg->status, WEFTI_G_RUNNING);
+    }
+    return kept;
 }
 
 /* ---- the handler ---- */
@@ -186,11 +230,12 @@ static void interrupted(struct m *mp, bool in_call) {
     if (load_relaxed(&mp->attn.is.stolen)) {
         if (in_call)
             return;
-        store_relaxed(&mp->attn.is.preempt, 0);
-        wefti_stray_back(mp);
-        if (!wefti_captive_here(mp, gp, false))
-            let_go(mp, gp);
-        return;
+        if (!wefti_stray_back(mp)) {
+            store_relaxed(&mp->attn.is.preempt, 0);
+            if (!wefti_captive_here(mp, gp, false))
+                let_go(mp, gp);
+            return;
+        }
     }
     if (!mp->p)
         return;
@@ -294,6 +339,7 @@ void wefti_preempt_listen(struct m *mp) {
 
 void wefti_watch_strays(int64_t now) {
     wefti_lock(&S.lock);
+    wefti_collect_strays();
     struct m *mp;
     for (int n = 0; n < AT_ONCE && (mp = S.strays) != NULL && now - mp->looked_at >= WEFTI_SLICE;
          n++) {

@@ -72,11 +72,13 @@ struct wefti_sched {
     struct m *freem;    /* records of ended Ms; lock */
     struct m *zombies;  /* ended threads to be joined, by idlelink; lock */
     struct m *spawn;    /* records whose thread has not come up yet, by idlelink; lock */
-    uint32_t nspawn;    /* how many; lock */
+    uint32_t nspawn;    /* how many; lock (atomic) */
     int64_t spawn_at;   /* when the oldest of them was queued, or that before it came up; lock */
     uint32_t spawn_seq; /* futex: the spawner sleeps on it */
 
     struct m *strays, **strays_end; /* Ms whose P was taken in a system call, by stray; lock */
+    uint32_t nstrays;               /* how many; lock (atomic) */
+    struct m *new_strays;           /* not on the list yet, by newstray (atomic) */
     int preempt_signal;             /* 0: none; constant during a run */
 
     uint32_t timekeeper;  /* an M is the keeper: sleeps until a timer is due or a descriptor is
@@ -120,6 +122,13 @@ extern struct wefti_sched wefti_sched;
 #define WEFTI_MAX_THREADS 10000
 #define WEFTI_GLOBAL_EVERY 61
 #define WEFTI_SLICE 10000000 /* nanoseconds a goroutine may run while others wait */
+/* Nanoseconds after which an M that was told to give way and was inside is told again. It is
+ * nearly always inside ThreadSanitizer, where there is one. */
+#ifdef WEFTI_TSAN
+#define WEFTI_RETRY 50000
+#else
+#define WEFTI_RETRY 1000000
+#endif
 
 /* The oracle: whom to ask. */
 static inline struct wefti_rand *wefti_oracle(struct m *mp) {
@@ -229,7 +238,9 @@ void wefti_preempt_remove(void);
 void wefti_preempt_after_fork(void);     /* in the child: the disposition as before */
 void wefti_preempt_p(struct p *pp);      /* whoever runs on pp shall give way; no lock held */
 void wefti_preempt_listen(struct m *mp); /* a deaf M, on its thread */
-void wefti_stray_back(struct m *mp);     /* a stray M is back in the runtime, without a P */
+/* A stray M is back in the runtime: true when it has its P back, false when it has none. */
+bool wefti_stray_back(struct m *mp);
+void wefti_collect_strays(void); /* with the lock: new ones are on the list afterwards */
 void wefti_watch_strays(int64_t now);
 
 /* ---- sysmon.c ---- */

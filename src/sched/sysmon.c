@@ -30,8 +30,7 @@
 #define SHORTEST 20000
 #define LONGEST 10000000
 #define IDLE_LOOKS 50
-#define SOON 200000   /* nanoseconds after a signal: a new slice has begun, … */
-#define RETRY 1000000 /* … or the M was in the runtime, and is told again */
+#define SOON 200000   /* nanoseconds after a signal: by then a new slice has begun, mostly */
 #define QUIET 5000000 /* nanoseconds without a busy P before it sleeps for long */
 
 void wefti_sysmon_kick(void) {
@@ -84,9 +83,12 @@ static bool retake_bracket(struct m *self, struct p *pp, int64_t now) {
     if (!others && idle_elsewhere && now - pp->mon.syscallwhen < WEFTI_SLICE)
         return false;
     uint32_t syscall = WEFTI_P_SYSCALL;
+    struct m *mp = load_relaxed(&pp->m);
     if (!cas_seqcst(&pp->status, &syscall,
                     WEFTI_P_IDLE)) /* pairs with the store in weft_block_enter */
         return false;
+    if (mp)
+        wefti_see_inside(mp);
     store_relaxed(&pp->m, NULL);
     wefti_hand_off(self, pp);
     return true;
@@ -106,13 +108,13 @@ static bool look_at_running(struct m *self, struct p *pp, int64_t now) {
         return false;
     if (over) {
         bool told = pp->mon.told == pp->mon.schedtick;
-        if (!told || now - pp->mon.toldwhen >= RETRY) {
+        if (!told || now - pp->mon.toldwhen >= WEFTI_RETRY) {
             wefti_preempt_p(pp);
             pp->mon.told = pp->mon.schedtick;
             pp->mon.toldwhen = now;
             told = false;
         }
-        ends_at(now + (told ? RETRY : SOON));
+        ends_at(now + (told || WEFTI_RETRY < SOON ? WEFTI_RETRY : SOON));
     } else {
         ends_at(pp->mon.schedwhen + WEFTI_SLICE);
     }
@@ -131,9 +133,9 @@ static bool look(struct m *self, int64_t now) {
             did |= look_at_running(self, pp, now);
     }
     wefti_netpoll_neglected(now);
-    if (load_relaxed(&S.strays) != NULL)
+    if (load_relaxed(&S.nstrays) != 0 || load_relaxed(&S.new_strays) != NULL)
         wefti_watch_strays(now);
-    if (load_relaxed(&S.spawn) != NULL)
+    if (load_relaxed(&S.nspawn) != 0)
         wefti_rescue_spawned(now);
     if (load_relaxed(&S.npidle) != 0 &&
         (load_relaxed(&S.global.n) != 0 || load_relaxed(&S.netready) != 0 ||

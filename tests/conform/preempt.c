@@ -19,8 +19,8 @@
 
 #include "conform.h"
 
-static volatile bool stop;
-static volatile unsigned long counted[128];
+static atomic_bool stop;
+static atomic_ulong counted[128];
 
 static void hog(int i) {
     while (!stop)
@@ -39,14 +39,14 @@ static void stop_hogs(void) {
 }
 
 /* Waits by spinning, in plain memory, as a C program would. */
-static void spin_until(volatile int *word, int value) {
+static void spin_until(atomic_int *word, int value) {
     while (*word != value)
         continue;
 }
 
 /* ---- P20, P21 ---- */
 
-static volatile int turn;
+static atomic_int turn;
 
 static __attribute__((noinline)) int next_turn(int mine, int n) {
     return (mine + 1) % n;
@@ -140,7 +140,7 @@ TEST1(a_hundred_hogs_all_run_on_one_P) {
     stop_hogs();
 }
 
-static volatile bool enough;
+static atomic_bool enough;
 
 static void hands_on(weft_chan(int) in, weft_chan(int) out) {
     for (int v; !enough && weft_recv(in, &v);)
@@ -189,9 +189,9 @@ TEST_ENV(P34_many_loops, "GOMAXPROCS=4") {
 
 static atomic_int done;
 
-static void beside(volatile long *n) {
+static void beside(atomic_long *n) {
     while (!stop) {
-        ++*n;
+        (*n)++;
         weft_yield();
     }
 }
@@ -208,13 +208,12 @@ static void naps(void) {
 }
 
 TEST1(P22_an_unannounced_sleep_holds_no_P) {
-    static volatile long n, at_end;
+    static atomic_long n;
     weft_go(beside, &n);
     for (int i = 0; i < 8; i++)
         weft_go(naps);
     EVENTUALLY(done == 8);
-    at_end = n;
-    CHECK(at_end > 50); /* eight slices, were it not for preemption */
+    CHECK(n > 50); /* eight slices, were it not for preemption */
     stop_hogs();
 }
 
@@ -237,7 +236,7 @@ static void reads_late_byte(void) {
 }
 
 TEST1(P22_an_unannounced_read_holds_no_P) {
-    static volatile long n;
+    static atomic_long n;
     open_ends();
     weft_go(beside, &n);
     for (int i = 0; i < 4; i++)
@@ -411,7 +410,7 @@ static void holds_long(int times) {
 }
 
 static void mutex_held_over_slices(void) {
-    static volatile long n;
+    static atomic_long n;
     for (int i = 0; i < 4; i++)
         weft_go(holds_long, 4);
     weft_go(beside, &n);
@@ -602,7 +601,7 @@ TEST1(a_thread_that_was_made_deaf_hears_again) {
     for (int i = 0; i < 3; i++)
         weft_go(blocks_all_and_parks, c);
     settle();
-    static volatile long n;
+    static atomic_long n;
     weft_go(beside, &n);
     weft_go(hog_for, 100 * 1000000ll); /* its next call, at its end, finds the signal unanswered */
     EVENTUALLY(done == 1);
@@ -677,8 +676,8 @@ TEST_ENV(forks_beside_hogs, "GOMAXPROCS=2") {
 
 /* ---- the end of a run ---- */
 
-static volatile bool run_over, let_end;
-static volatile unsigned long after_run[3];
+static atomic_bool run_over, let_end;
+static atomic_ulong after_run[3];
 
 static void outlives(int i) {
     while (!let_end)
