@@ -210,7 +210,8 @@ static void stop_helpers(void) {
 }
 
 static bool discard(struct g *gp, void *arg) {
-    if (gp->status != WEFTI_G_DEAD && gp->status != WEFTI_G_IDLE && !gp->straggler)
+    uint32_t status = load_relaxed(&gp->status);
+    if (status != WEFTI_G_DEAD && status != WEFTI_G_IDLE && !gp->straggler)
         wefti_discard_g(arg, gp);
     return true;
 }

@@ -22,8 +22,14 @@
 static atomic_bool stop;
 static atomic_ulong counted[128];
 
+/* Without an access to memory, which ThreadSanitizer would be in, and not to be interrupted. */
+static void compute(void) {
+    for (int i = 0; i < 1000; i++)
+        __asm__ volatile("" : "+r"(i));
+}
+
 static void hog(int i) {
-    while (!stop)
+    for (; !stop; compute())
         counted[i]++;
 }
 
@@ -41,7 +47,7 @@ static void stop_hogs(void) {
 /* Waits by spinning, in plain memory, as a C program would. */
 static void spin_until(atomic_int *word, int value) {
     while (*word != value)
-        continue;
+        compute();
 }
 
 /* ---- P20, P21 ---- */
@@ -401,7 +407,7 @@ static void holds_long(int times) {
         pthread_mutex_lock(&section);
         CHECK_EQ(inside++, 0);
         for (int64_t end = nanos() + 30000000; nanos() < end;)
-            continue;
+            compute();
         CHECK_EQ(--inside, 0);
         sections++;
         pthread_mutex_unlock(&section);
@@ -450,7 +456,7 @@ static void keeps_registers(int i) {
     unsigned mode = (unsigned)i & 3;
     set_rounding(mode);
     errno = 100 + i;
-    while (!stop) {
+    for (; !stop; compute()) {
         double t = a;
         a = b, b = c, c = d, d = t;
         CHECK(a + b + c + d == 10);
@@ -470,7 +476,7 @@ TEST_ENV(registers_and_errno_are_kept, "GOMAXPROCS=2") {
 static void on_one_thread(void) {
     pthread_t self = pthread_self();
     int *address = __errno_location();
-    while (!stop) {
+    for (; !stop; compute()) {
         CHECK(pthread_equal(self, pthread_self()));
         CHECK(address == __errno_location());
     }
@@ -530,8 +536,7 @@ static void *foreign_thread(void *arg) {
     while (!threads_stop) {
         int v;
         weft_try_recv(c, &v);
-        for (int i = 0; i < 1000 && !threads_stop; i++)
-            continue;
+        compute();
     }
     return NULL;
 }
@@ -584,7 +589,7 @@ TEST_ENV(the_signal_can_be_chosen, "GOMAXPROCS=1", "GODEBUG=preemptsignal=10") {
 
 static void hog_for(int64_t span) {
     for (int64_t end = nanos() + span; nanos() < end;)
-        continue;
+        compute();
     done++;
 }
 
@@ -680,7 +685,7 @@ static atomic_bool run_over, let_end;
 static atomic_ulong after_run[3];
 
 static void outlives(int i) {
-    while (!let_end)
+    for (; !let_end; compute())
         if (run_over)
             after_run[i]++;
     weft_yield(); /* its thread ends here */
