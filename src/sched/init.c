@@ -12,6 +12,8 @@
  * apart when no M is left that could run them. An M that computes or blocks in foreign code can't
  * be told: after a second it is set aside, and named. Its record, goroutine and stack stay, it
  * never enters the runtime again, and its thread ends at its next weft call.
+ * Captives are woken without a P and let go first (preempt.c). Only weft_run's own thread can't be set
+ * aside, for it is to return: a goroutine that computes on it is named after a second, and waited for.
  *
  * Between runs the memory stays reserved: Ps, slabs of Gs and stacks serve the next run.
  */
@@ -55,6 +57,7 @@ static void reset(bool background) {
     S.netwaiters = S.netready = S.polling = 0;
     S.until = 0;
     S.monsleep = S.monwake = S.monend = 0;
+    S.ended_at = 0;
     S.main_goexit = S.warned_threads = 0;
     S.inside = S.exiting = 0;
     S.endnote = 0;
@@ -139,6 +142,7 @@ static void tell(struct m *list) {
 
 static void tell_all(void) {
     wefti_lock(&S.lock);
+    S.ended_at = os_nanotime();
     store_seqcst(&S.phase, WEFTI_ENDING);
     tell(S.allm);
     tell(S.foreign);
@@ -178,6 +182,19 @@ static void name_stragglers(struct m *self) {
         os_thread_detach(&mp->thread);
         store_relaxed(&S.nm, S.nm - 1);
     }
+}
+
+/* By sysmon, while the run ends: weft_run's own thread can't be set aside. */
+void wefti_name_first(int64_t now) {
+    struct m *mp = S.m0;
+    struct g *gp = mp && S.ended_at != 0 && !S.hasty ? load_relaxed(&mp->curg) : NULL;
+    if (!gp || now - S.ended_at < PATIENCE)
+        return;
+    S.ended_at = 0;
+    wefti_warn(
+        "weft_run can't return: goroutine %llu%s%s still runs on its thread and makes no weft "
+        "call",
+        (unsigned long long)gp->id, gp->name[0] ? " " : "", gp->name);
 }
 
 static void await_ms(struct m *self) {
@@ -393,6 +410,7 @@ static struct m *setup(void) {
 static int start_background(void) {
     struct m *mp = setup();
     S.hasty = 0;
+    S.m0 = NULL;
     int err = prepare(mp, true);
     if (err)
         return err;

@@ -105,6 +105,7 @@ struct wefti_sched {
     uint32_t hasty;            /* the end of main ends the process … */
     uint32_t exiting;          /* … and is doing so (atomic) */
     int status;                /* what main returned */
+    int64_t ended_at;          /* when; 0: m0's goroutine was named (sysmon's then) */
     uint32_t endnote;          /* futex: counts Ms that have ended */
     uint64_t run;              /* counts runs */
     uint64_t tickets, goids;   /* blocks given out (atomic) */
@@ -256,6 +257,7 @@ __attribute__((noreturn)) void wefti_end_run(struct m *mp,
 int wefti_run_after_fork(struct m *mp);
 /* … or in the background; 0 or an errno. */
 int wefti_start_after_fork(void);
+void wefti_name_first(int64_t now);  /* by sysmon: whoever keeps weft_run from returning */
 bool wefti_starting_or_ending(void); /* some thread is in weft_start, weft_stop, weft_run */
 
 /* ---- fault.c ---- */

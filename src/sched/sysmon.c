@@ -215,8 +215,10 @@ void *wefti_sysmon_main(void *arg) {
             wefti_schedtrace(wefti_knobs.scheddetail);
             traced = os_nanotime();
         }
-        if (load_acquire(&S.phase) != WEFTI_UP)
+        if (load_acquire(&S.phase) != WEFTI_UP) { /* pairs with tell_all in init.c */
+            wefti_name_first(now);
             continue;
+        }
         if (look(self, now) || slept) {
             idle_looks = 0;
             pause = SHORTEST;

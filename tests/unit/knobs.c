@@ -27,13 +27,15 @@ TEST_PLAIN(nothing_given) {
 
 TEST_PLAIN(all_names) {
     read_with("GODEBUG",
-              "schedtrace=1000,scheddetail=1,asyncpreemptoff=1,schedseed=77,guardprotect=1");
+              "schedtrace=1000,scheddetail=1,asyncpreemptoff=1,schedseed=77,guardprotect=1,"
+              "preemptsignal=10");
     CHECK_EQ(wefti_knobs.schedtrace, 1000);
     CHECK_EQ(wefti_knobs.scheddetail, 1);
     CHECK_EQ(wefti_knobs.asyncpreemptoff, 1);
     CHECK_EQ(wefti_knobs.schedseed, 77);
     CHECK_EQ(wefti_knobs.seeded, 1);
     CHECK_EQ(wefti_knobs.guardprotect, 1);
+    CHECK_EQ(wefti_knobs.preemptsignal, 10);
     read_with("GODEBUG", "schedseed=0"); /* a seed like others */
     CHECK_EQ(wefti_knobs.schedseed, 0);
     CHECK_EQ(wefti_knobs.seeded, 1);
