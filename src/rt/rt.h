@@ -437,10 +437,12 @@ struct p {
     uint32_t schedtick;   /* time slices begun (atomic for readers) */
     uint32_t syscalltick; /* brackets entered (atomic for readers) */
     uint32_t timertick;
-    uint32_t yields; /* goroutines that yielded here */
-    uint32_t turn;   /* whose the next turn out of order is: the global queue's or the ring's */
-    uint32_t rounds; /* slices cut here until the global queue comes before the own one */
-    struct p *link;  /* sched.lock: idle list */
+    uint32_t yields;    /* goroutines that yielded here */
+    uint32_t turn;      /* whose the next turn out of order is: the global queue's or the ring's */
+    uint32_t slicetick; /* a slice whose beginning was noted (atomic) … */
+    int64_t slicewhen;  /* … and when that was (atomic) */
+    uint32_t rounds;    /* slices cut here until the global queue comes before the own one */
+    struct p *link;     /* sched.lock: idle list */
 
     struct { /* sysmon's own */
         uint32_t schedtick, syscalltick;

@@ -40,7 +40,10 @@ static void count_blocked(struct m *mp) {
 
 static void go_on(struct m *mp, struct g *gp, struct p *pp) {
     wefti_acquire_p(mp, pp);
-    store_relaxed(&pp->schedtick, pp->schedtick + 1);
+    uint32_t tick = pp->schedtick + 1;
+    store_relaxed(&pp->slicewhen, os_nanotime());
+    store_release(&pp->slicetick, tick); /* pairs with slice_over in sysmon.c */
+    store_relaxed(&pp->schedtick, tick);
     store_relaxed(&gp->m, mp);
     store_relaxed(&gp->status, WEFTI_G_RUNNING);
 }
@@ -143,9 +146,12 @@ static struct g *bound_in_own(struct p *pp) {
 /* With the lock: the head of the global queue if it is bound; otherwise the M that gets the P is to
  * begin there. */
 static struct g *bound_in_global(struct p *pp) {
-    struct g *gp = S.global.first;
-    wefti_begin_in_global(pp);
-    return gp && gp->bound ? wefti_glist_pop(&S.global) : NULL;
+    if (!S.global.first || !S.global.first->bound) {
+        wefti_begin_in_global(pp);
+        return NULL;
+    }
+    pp->rounds = wefti_runq_len(&pp->runq) + 1;
+    return wefti_glist_pop(&S.global);
 }
 
 void wefti_begin_in_global(struct p *pp) {

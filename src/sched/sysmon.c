@@ -58,7 +58,8 @@ static bool slice_over(struct p *pp, int64_t now) {
     if (pp->mon.schedtick != tick) {
         pp->mon.schedtick = tick;
         pp->mon.schedwhen = now;
-        return false;
+        if (load_acquire(&pp->slicetick) == tick) /* pairs with go_on in bound.c */
+            pp->mon.schedwhen = load_relaxed(&pp->slicewhen);
     }
     return now - pp->mon.schedwhen >= WEFTI_SLICE;
 }
