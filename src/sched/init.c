@@ -142,7 +142,7 @@ static void tell(struct m *list) {
 
 static void tell_all(void) {
     wefti_lock(&S.lock);
-    S.ended_at = os_nanotime();
+    store_relaxed(&S.ended_at, os_nanotime());
     store_seqcst(&S.phase, WEFTI_ENDING);
     tell(S.allm);
     tell(S.foreign);
@@ -187,10 +187,11 @@ static void name_stragglers(struct m *self) {
 /* By sysmon, while the run ends: weft_run's own thread can't be set aside. */
 void wefti_name_first(int64_t now) {
     struct m *mp = S.m0;
-    struct g *gp = mp && S.ended_at != 0 && !S.hasty ? load_relaxed(&mp->curg) : NULL;
-    if (!gp || now - S.ended_at < PATIENCE)
+    int64_t ended = load_relaxed(&S.ended_at);
+    struct g *gp = mp && ended != 0 && !S.hasty ? load_relaxed(&mp->curg) : NULL;
+    if (!gp || now - ended < PATIENCE)
         return;
-    S.ended_at = 0;
+    store_relaxed(&S.ended_at, 0);
     wefti_warn(
         "weft_run can't return: goroutine %llu%s%s still runs on its thread and makes no weft "
         "call",

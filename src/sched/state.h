@@ -105,7 +105,7 @@ struct wefti_sched {
     uint32_t hasty;            /* the end of main ends the process … */
     uint32_t exiting;          /* … and is doing so (atomic) */
     int status;                /* what main returned */
-    int64_t ended_at;          /* when; 0: m0's goroutine was named (sysmon's then) */
+    int64_t ended_at;          /* when; 0: m0's goroutine was named (atomic) */
     uint32_t endnote;          /* futex: counts Ms that have ended */
     uint64_t run;              /* counts runs */
     uint64_t tickets, goids;   /* blocks given out (atomic) */
