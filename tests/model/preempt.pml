@@ -33,7 +33,7 @@
 #define MS 2
 #endif
 #ifndef ROUNDS
-#define ROUNDS 2
+#define ROUNDS 1
 #endif
 
 #define TRANSIT 0 /* between owners, or just taken */
@@ -141,7 +141,7 @@ inline enter() {
             OWN(preempt[me] = false);
             if
             :: nempty(global) -> requeue(FREE)
-            :: else
+            :: empty(global)
             fi
         :: else
         fi
@@ -206,6 +206,7 @@ proctype thread(byte me) {
     :: else -> break
     od;
     enter(); /* the end: inside for good */
+    OWN(assert(has[me]));
     atomic { FREE -> has[me] = false; status = TRANSIT };
     atomic { FREE && !lock -> lock = true };
     pass_on();
@@ -267,14 +268,16 @@ end:
 
 /* ---- sysmon ---- */
 
+#ifdef BREAK_BLOCKED
+#define MAY(m) (!insys[m])
+#else
+#define MAY(m) (true)
+#endif
+
 inline tell(m) {
     preempt[m] = true;
     if
-#ifdef BREAK_BLOCKED
-    :: !inrt[m] && !insys[m] -> sig[m] = true
-#else
     :: !inrt[m] -> sig[m] = true
-#endif
     :: else
     fi
 }
@@ -282,10 +285,10 @@ inline tell(m) {
 proctype sysmon() {
     byte next, m;
     do
-    :: has[0] && nempty(global) && !(preempt[0] && (sig[0] || inrt[0])) -> m = 0; tell(m)
-    :: has[1] && nempty(global) && !(preempt[1] && (sig[1] || inrt[1])) -> m = 1; tell(m)
+    :: MAY(0) && has[0] && nempty(global) && !(preempt[0] && (sig[0] || inrt[0])) -> m = 0; tell(m)
+    :: MAY(1) && has[1] && nempty(global) && !(preempt[1] && (sig[1] || inrt[1])) -> m = 1; tell(m)
 #if MS > 2
-    :: has[2] && nempty(global) && !(preempt[2] && (sig[2] || inrt[2])) -> m = 2; tell(m)
+    :: MAY(2) && has[2] && nempty(global) && !(preempt[2] && (sig[2] || inrt[2])) -> m = 2; tell(m)
 #endif
     :: stolen[0] && !insys[0] && !sig[0] && !inrt[0] -> m = 0; tell(m)
     :: stolen[1] && !insys[1] && !sig[1] && !inrt[1] -> m = 1; tell(m)
