@@ -25,6 +25,7 @@ static const struct knob {
     KNOB(schedtrace),
     KNOB(scheddetail),
     KNOB(asyncpreemptoff),
+    KNOB(preemptsignal),
     {"schedseed", offsetof(struct wefti_knobs, schedseed), offsetof(struct wefti_knobs, seeded)},
     KNOB(guardprotect),
     KNOB(containermaxprocs),

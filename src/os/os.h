@@ -82,6 +82,8 @@ void os_yield(void);
 void os_exact_timers(void);
 /* Bounds of the calling thread's own stack. */
 void os_thread_stack(void **lo, void **hi);
+/* Nanoseconds of CPU time that a thread of this process has used, or -1. */
+int64_t os_thread_cpu(uint32_t tid);
 /* Threads in this process now, or -1. */
 int os_thread_count(void);
 
@@ -91,6 +93,16 @@ struct os_sigmask {
 };
 void os_sigmask_get(struct os_sigmask *mask);
 void os_sigmask_set(const struct os_sigmask *mask);
+void os_sigmask_without(struct os_sigmask *mask, int sig);
+void os_signal_unblock(int sig); /* for this thread */
+/* To one thread of this process; false: there is none. */
+bool os_signal_thread(uint32_t tid, int sig);
+/*
+ * By a signal's handler, with its third argument: true when it interrupted a system call that goes
+ * on, or is made again, when the handler returns. One that would fail with EINTR is made to be made
+ * again where that does no harm; otherwise the answer is false.
+ */
+bool os_in_system_call(void *context);
 
 /* ---- CPUs: in a thread's affinity mask (0: the caller's); what the cgroup quotas of this process
  * allow, rounded up (0: no limit) ---- */

@@ -306,12 +306,13 @@ union wefti_attn {
     uint64_t word;
     struct {
         uint8_t preempt; /* time slice is over, or the world stops (sysmon, stop the world) */
-        uint8_t stolen;  /* the P was or is being taken from user code (sysmon) */
+        uint8_t stolen;  /* its P was taken while it was in a system call (preempt.c) */
         uint8_t bracket; /* inside weft_block (the M itself) */
         uint8_t foreign; /* a thread of the program's: gets a P for each call (the M itself) */
         uint8_t forked;  /* a fork's child (the fork handler) */
         uint8_t ended;   /* the run is over (whoever ends it) */
-        uint8_t pad[2];
+        uint8_t deaf;    /* it does not answer the preemption signal (sysmon) */
+        uint8_t pad;
     } is;
 };
 
@@ -363,8 +364,15 @@ struct m {
     void *g0_lo, *g0_hi;     /* bounds of the thread's own stack */
     void *fiber;             /* ThreadSanitizer's fiber of g0 */
     void *asan_stack;
-    uint32_t ranks;   /* debug builds: ranks of the locks held */
-    struct g foreign; /* the G of a foreign thread */
+    uint32_t signalled;        /* the preemption signal was sent and not answered (atomic) */
+    uint8_t making;            /* the spawner has got to its record; sched.lock */
+    int64_t signalled_at;      /* when; sched.lock */
+    struct m *stray, **strayp; /* sched.lock: those whose P was taken in a system call, … */
+    struct m *newstray;        /* … not on that list yet (atomic), … */
+    uint32_t straying;         /* … which is so (atomic), … */
+    int64_t looked_at, cpu;    /* … and when its CPU clock was read last, and what it said */
+    uint32_t ranks;            /* debug builds: ranks of the locks held */
+    struct g foreign;          /* the G of a foreign thread */
 } __attribute__((aligned(WEFTI_CACHELINE)));
 
 /* Binds gp to mp's thread; NULL unbinds. */
@@ -435,15 +443,20 @@ struct p {
     uint32_t schedtick;   /* time slices begun (atomic for readers) */
     uint32_t syscalltick; /* brackets entered (atomic for readers) */
     uint32_t timertick;
-    uint32_t yields; /* goroutines that yielded here */
-    uint32_t turn;   /* whose the next turn out of order is: the global queue's or the ring's */
-    struct p *link;  /* sched.lock: idle list */
-    struct m *stopm; /* sched.lock: the M that gave it up for a stop of the world */
+    uint32_t yields;    /* goroutines that yielded here */
+    uint32_t turn;      /* whose the next turn out of order is: the global queue's or the ring's */
+    uint32_t slicetick; /* a slice whose beginning was noted (atomic) … */
+    int64_t slicewhen;  /* … and when that was (atomic) */
+    uint32_t rounds;    /* slices cut here until the global queue comes before the own one */
+    struct p *link;     /* sched.lock: idle list */
+    struct m *stopm;    /* sched.lock: the M that gave it up for a stop of the world */
 
     struct { /* sysmon's own */
         uint32_t schedtick, syscalltick;
         int64_t schedwhen, syscallwhen;
         uint32_t globaltick;
+        uint32_t told; /* the slice that was to end … */
+        int64_t toldwhen;
     } mon;
 
     struct wefti_stack stacks[WEFTI_STACK_CACHE]; /* free stacks of the default size, last first */

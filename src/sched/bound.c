@@ -5,11 +5,19 @@
  *   locked    between weft_lock_os_thread and the matching unlock; the M runs nobody else meanwhile,
  *             since the thread's state (locks it holds, __thread variables) is the goroutine's
  *   foreign   stands for a thread of the program's while that is in a weft call
- *   captive   was to give up its P in a call that may not move it to another thread
+ *   captive   was to give up its P in a call that may not move it to another thread, or in the middle
+ *             of its own code (preempt.c)
  *
  * Such a goroutine never leaves its stack: when it has to wait, its thread gives the P away and
  * sleeps. It is made runnable like any other; an M that picks it hands its own P to the bound M
  * (wefti_grant) and looks for other work.
+ *
+ * Whose turn it is (hand_on). One that gives its P up for a turn of others looks for the next in line
+ * itself, and if that one is bound, too, its M gets the P at once: no third thread is woken, and none
+ * need exist. In line are first those in the P's own queue, then the global queue, to whose tail
+ * the caller goes; but when as many turns went to the own queue as it had entries (rounds), the
+ * global queue's head comes first, so nobody there waits for ever. Anything else, and an overdue timer,
+ * is for an ordinary M, which searches as ever.
  *
  * Park against grant: the word becomes PARKED before the P is given away and before the thread
  * sleeps. A waker may ready the goroutine from then on, and a picker may offer a P before the
@@ -17,6 +25,7 @@
  * (mthread.c).
  */
 #include "../runq/runq.h"
+#include "../timer/timer.h"
 #include "state.h"
 
 static void count_blocked(struct m *mp) {
@@ -29,20 +38,32 @@ static void count_blocked(struct m *mp) {
     wefti_unlock(&S.lock);
 }
 
-/* Sleeps until a P is granted; at the end of the run a goroutine's M ends, a foreign thread gets
- * NULL. */
-static bool sleep_bound(struct m *mp, struct g *gp) {
-    count_blocked(mp);
-    struct p *pp = wefti_sleep_for_p(mp);
-    if (!pp) {
-        if (gp->foreign)
-            return false;
-        wefti_abandon(mp);
-    }
+static void go_on(struct m *mp, struct g *gp, struct p *pp) {
     wefti_acquire_p(mp, pp);
+    uint32_t tick = pp->schedtick + 1;
+    store_relaxed(&pp->slicewhen, os_nanotime());
+    store_release(&pp->slicetick, tick); /* pairs with slice_over in sysmon.c */
+    store_relaxed(&pp->schedtick, tick);
     store_relaxed(&gp->m, mp);
     store_relaxed(&gp->status, WEFTI_G_RUNNING);
-    return true;
+}
+
+/* Sleeps until a P is granted; false: the run is over. */
+static bool sleep_here(struct m *mp, struct g *gp) {
+    count_blocked(mp);
+    struct p *pp = wefti_sleep_for_p(mp);
+    if (pp)
+        go_on(mp, gp, pp);
+    return pp != NULL;
+}
+
+/* The same, but at the end of the run a goroutine's M ends; a foreign thread gets false. */
+static bool sleep_bound(struct m *mp, struct g *gp) {
+    if (sleep_here(mp, gp))
+        return true;
+    if (!gp->foreign)
+        wefti_abandon(mp);
+    return false;
 }
 
 /* Outside a run nobody will ever end a wait. */
@@ -78,32 +99,100 @@ struct m *wefti_wait_bound(struct m *mp, struct g *gp) {
     return mp;
 }
 
-bool wefti_need_p(struct m *mp, struct g *gp) {
+/* An idle P, or a place in the global queue; *up: whether the run goes on. */
+static struct p *idle_p_or_queue(struct m *mp, struct g *gp, bool *up) {
     store_relaxed(&gp->status, WEFTI_G_RUNNABLE);
     wefti_lock(&S.lock);
-    bool up = load_relaxed(&S.phase) == WEFTI_UP;
-    struct p *pp = up ? wefti_pidle_get() : NULL;
-    if (up && !pp) {
+    *up = load_relaxed(&S.phase) == WEFTI_UP;
+    struct p *pp = *up ? wefti_pidle_get() : NULL;
+    if (*up && !pp) {
         mp->blocked_counted = !gp->foreign;
         wefti_glist_push(&S.global, gp);
     }
     wefti_unlock(&S.lock);
-    if (!up)
-        return false;
-    if (!pp)
-        return sleep_bound(mp, gp);
-    wefti_acquire_p(mp, pp);
-    store_relaxed(&gp->m, mp);
-    store_relaxed(&gp->status, WEFTI_G_RUNNING);
-    return true;
+    return pp;
+}
+
+bool wefti_need_p(struct m *mp, struct g *gp) {
+    bool up;
+    struct p *pp = idle_p_or_queue(mp, gp, &up);
+    if (pp)
+        go_on(mp, gp, pp);
+    return up && (pp || sleep_bound(mp, gp));
+}
+
+bool wefti_others_wait(struct p *pp) {
+    int64_t first = load_relaxed(&pp->timers->first);
+    return load_relaxed(&S.global.n) != 0 || !wefti_runq_empty(&pp->runq) || pp->yielded.n != 0 ||
+           (first != 0 && first <= wefti_coarse()) || load_relaxed(&S.netready) ||
+           load_relaxed(&S.procs_due) != 0;
+}
+
+static bool something_due(struct p *pp) {
+    int64_t first = load_relaxed(&pp->timers->first);
+    return (first != 0 && first <= os_nanotime()) || load_relaxed(&S.netready);
+}
+
+/* The head of the own queue if it is bound; left where it is otherwise. */
+static struct g *bound_in_own(struct p *pp) {
+    bool front;
+    struct g *gp = wefti_runq_get(&pp->runq, pp->single, &front);
+    if (gp && !gp->bound) {
+        wefti_runq_put_next(&pp->runq, gp, pp->single); /* that was empty, or is where it was */
+        gp = NULL;
+    }
+    return gp;
+}
+
+/* With the lock: the head of the global queue if it is bound; otherwise the M that gets the P is to
+ * begin there. */
+static struct g *bound_in_global(struct p *pp) {
+    if (!S.global.first || !S.global.first->bound) {
+        wefti_begin_in_global(pp);
+        return NULL;
+    }
+    pp->rounds = wefti_runq_len(&pp->runq) + 1;
+    return wefti_glist_pop(&S.global);
+}
+
+void wefti_begin_in_global(struct p *pp) {
+    pp->rounds = wefti_runq_len(&pp->runq) + 1;
+    if (load_relaxed(&S.global.n) == 0)
+        return;
+    store_relaxed(&pp->globaltick, 1); /* search in idle.c does the rest */
+    pp->turn = 0;
+}
+
+/* gp, whose M is mp, to the tail of the global queue; its P to whose turn it is. */
+static void hand_on(struct m *mp, struct g *gp) {
+    struct p *pp = mp->p;
+    bool own = pp->rounds > 0 && !wefti_runq_empty(&pp->runq), search = something_due(pp);
+    struct g *next = own && !search ? bound_in_own(pp) : NULL;
+    if (own)
+        pp->rounds--;
+    mp->blocked_counted = !gp->foreign;
+    store_relaxed(&gp->status, WEFTI_G_RUNNABLE);
+    wefti_release_p(mp);
+    wefti_lock(&S.lock);
+    wefti_flush_yielded(pp);
+    if (!own && !search && !S.stopping)
+        next = bound_in_global(pp);
+    if (next && S.stopping) {
+        wefti_glist_push(&S.global, next);
+        next = NULL;
+    }
+    wefti_glist_push(&S.global, gp);
+    wefti_unlock(&S.lock);
+    if (next)
+        wefti_grant(next->bound, pp);
+    else
+        wefti_hand_off(mp, pp);
+    if (load_relaxed(&S.npidle) != 0)
+        wefti_wakep(mp);
 }
 
 struct m *wefti_requeue_bound(struct m *mp, struct g *gp) {
-    mp->blocked_counted = !gp->foreign;
-    store_relaxed(&gp->status, WEFTI_G_RUNNABLE);
-    struct p *pp = wefti_release_p(mp);
-    wefti_global_put(gp);
-    wefti_hand_off(mp, pp);
+    hand_on(mp, gp);
     if (!sleep_bound(mp, gp))
         return wefti_foreign_wait_over(mp, gp);
     return mp;
@@ -118,4 +207,21 @@ struct m *wefti_captive(struct m *mp, struct g *gp) {
     if (!bound)
         wefti_bind(gp, NULL);
     return mp;
+}
+
+bool wefti_captive_here(struct m *mp, struct g *gp, bool has_p) {
+    bool bound = gp->bound != NULL, up = true;
+    struct p *pp = NULL;
+    wefti_bind(gp, mp);
+    gp->captive = 1;
+    if (has_p)
+        hand_on(mp, gp);
+    else if ((pp = idle_p_or_queue(mp, gp, &up)) != NULL)
+        go_on(mp, gp, pp);
+    if (up && !pp)
+        up = sleep_here(mp, gp);
+    gp->captive = 0;
+    if (!bound)
+        wefti_bind(gp, NULL);
+    return up;
 }

@@ -13,6 +13,8 @@
  *   ended      the run is over: the goroutine goes no further, its M ends
  *   foreign    see above
  *   bracket    a call inside weft_block: takes a P for its duration
+ *   stolen     its P was taken while it was in a system call: needs one, like a bracket's end
+ *   deaf       it did not answer the preemption signal: its thread must hear it again
  *   preempt    the time slice is over, or the world stops: in a call that may park the goroutine
  *              goes to the global queue, in others it stays on its thread and waits for a P (captive)
  */
@@ -229,6 +231,7 @@ static void in_child(void) {
     if (load_relaxed(&S.phase) != WEFTI_OFF || outside.lock.word != 0 || wefti_starting_or_ending())
         S.phase = WEFTI_FORKED;
     wefti_fatal_after_fork();
+    wefti_preempt_after_fork();
     wefti_signals_after_fork();
 }
 
@@ -264,15 +267,17 @@ static struct m *give_way(struct m *mp, bool may_park) {
     struct g *gp = mp->curg;
     struct p *pp = mp->p;
     store_relaxed(&mp->attn.is.preempt, 0);
-    int64_t first = load_relaxed(&pp->timers->first);
-    bool waiting = load_relaxed(&S.global.n) != 0 || !wefti_runq_empty(&pp->runq) ||
-                   pp->yielded.n != 0 || (first != 0 && first <= wefti_coarse()) ||
-                   load_relaxed(&S.netready) || load_relaxed(&S.procs_due) != 0;
-    if (!load_acquire(&S.stopping) && !waiting)
+    if (!load_acquire(&S.stopping) && !wefti_others_wait(pp))
         return mp;
-    if (may_park && !gp->bound) /* after a stop of the world it runs on */
-        return wefti_switch_away(mp, gp,
-                                 load_relaxed(&S.stopping) ? WEFTI_POST_FRONT : WEFTI_POST_GLOBAL);
+    if (may_park && !gp->bound) {
+        if (load_relaxed(&S.stopping)) /* it runs on afterwards */
+            return wefti_switch_away(mp, gp, WEFTI_POST_FRONT);
+        if (pp->rounds == 0)
+            wefti_begin_in_global(pp);
+        else
+            pp->rounds--;
+        return wefti_switch_away(mp, gp, WEFTI_POST_GLOBAL);
+    }
     return wefti_captive(mp, gp);
 }
 
@@ -292,6 +297,10 @@ struct m *wefti_enter_slow(bool may_park) {
         wefti_fatal("weft called in the child of a vfork: only exec and _exit are possible there");
     if (load_relaxed(&mp->attn.is.ended))
         wefti_abandon(mp);
+    if (unlikely(load_relaxed(&mp->attn.is.deaf)))
+        wefti_preempt_listen(mp);
+    if (unlikely(load_relaxed(&mp->attn.is.stolen)) && !wefti_stray_back(mp))
+        return wefti_without_p(mp, may_park);
     if (load_relaxed(&mp->attn.is.bracket)) {
         mp->giveback = 1;
         struct g *gp = mp->curg;

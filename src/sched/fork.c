@@ -69,7 +69,8 @@ static void reset_m(struct m *mp) {
     mp->p = mp->offer = mp->oldp = NULL;
     mp->after = mp->wanted = NULL;
     mp->idlelink = mp->idleprev = mp->alllink = NULL;
-    mp->park = 0;
+    mp->park = mp->signalled = mp->straying = 0;
+    mp->strayp = NULL;
     mp->run = 0;
     mp->dying = mp->straggler = mp->idle = mp->retired = mp->blocked_counted = 0;
     mp->first = 1;

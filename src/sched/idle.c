@@ -155,7 +155,11 @@ void wefti_flush_yielded(struct p *pp) {
     wefti_glist_append(&S.global, &pp->yielded);
 }
 
-/* A fair share of the global queue (at most `most`): one to run, the others to pp's own queue. */
+/*
+ * A fair share of the global queue (at most `most`): one to run, the others to pp's own queue. Those that
+ * bring their own thread stay in the global queue, in order: there each P finds them, and whoever is
+ * woken meanwhile does not come behind them.
+ */
 static struct g *take_global(struct p *pp, uint32_t most) {
     uint32_t n = S.global.n;
     if (n == 0)
@@ -164,7 +168,7 @@ static struct g *take_global(struct p *pp, uint32_t most) {
     share = share < n ? share : n;
     share = share < most ? share : most;
     struct g *gp = wefti_glist_pop(&S.global);
-    for (; share > 1; share--) {
+    for (; share > 1 && !S.global.first->bound; share--) {
         struct g *more = wefti_glist_pop(&S.global);
         if (!wefti_runq_put(&pp->runq, more)) {
             wefti_glist_push(&S.global, more);

@@ -12,6 +12,8 @@
  * apart when no M is left that could run them. An M that computes or blocks in foreign code can't
  * be told: after a second it is set aside, and named. Its record, goroutine and stack stay, it
  * never enters the runtime again, and its thread ends at its next weft call.
+ * Captives are woken without a P and let go first (preempt.c). Only weft_run's own thread can't be set
+ * aside, for it is to return: a goroutine that computes on it is named after a second, and waited for.
  *
  * Between runs the memory stays reserved: Ps, slabs of Gs and stacks serve the next run.
  */
@@ -49,11 +51,15 @@ static void reset(bool background) {
     S.procs_due = S.procs_busy = S.montid = 0;
     S.midle = S.midle_last = S.allm = S.spawn = S.zombies = S.foreign = NULL;
     S.npidle = S.nmidle = S.nmspinning = S.needspinning = 0;
-    S.nm = S.nmblocked = S.nforeign = 0;
+    S.nm = S.nmblocked = S.nforeign = S.nspawn = 0;
+    S.strays = S.new_strays = NULL;
+    S.nstrays = 0;
+    S.strays_end = &S.strays;
     S.timekeeper = S.keeper_wake = S.keeping = 0;
     S.netwaiters = S.netready = S.polling = 0;
     S.until = 0;
     S.monsleep = S.monwake = S.monend = 0;
+    S.ended_at = 0;
     S.main_goexit = S.warned_threads = 0;
     S.inside = S.exiting = 0;
     S.endnote = 0;
@@ -70,6 +76,9 @@ static void reset(bool background) {
     if (S.max_threads == 0)
         S.max_threads = WEFTI_MAX_THREADS;
     os_sigmask_get(&S.sigmask);
+    S.preempt_signal = wefti_preempt_signal();
+    if (S.preempt_signal)
+        os_sigmask_without(&S.sigmask, S.preempt_signal);
 }
 
 static int start_helpers(void) {
@@ -113,9 +122,12 @@ static int prepare(struct m *mp, bool background) {
 
 /* From here on others may call in. */
 static int bring_up(void) {
+    wefti_preempt_install();
     int err = start_helpers();
     if (!err)
         wefti_close_outside();
+    else
+        wefti_preempt_remove();
     return err;
 }
 
@@ -133,6 +145,7 @@ static void tell(struct m *list) {
 
 static void tell_all(void) {
     wefti_lock(&S.lock);
+    store_relaxed(&S.ended_at, os_nanotime());
     store_seqcst(&S.phase, WEFTI_ENDING);
     tell(S.allm);
     tell(S.foreign);
@@ -165,12 +178,27 @@ static void name_stragglers(struct m *self) {
             gp ? (unsigned long long)gp->id : 0ull, gp && gp->name[0] ? " " : "",
             gp ? gp->name : "", mp->tid);
         mp->straggler = 1;
+        S.stragglers = 1;
         if (gp)
             gp->straggler = 1;
         *link = mp->alllink;
         os_thread_detach(&mp->thread);
         store_relaxed(&S.nm, S.nm - 1);
     }
+}
+
+/* By sysmon, while the run ends: weft_run's own thread can't be set aside. */
+void wefti_name_first(int64_t now) {
+    struct m *mp = S.m0;
+    int64_t ended = load_relaxed(&S.ended_at);
+    struct g *gp = mp && ended != 0 && !S.hasty ? load_relaxed(&mp->curg) : NULL;
+    if (!gp || now - ended < PATIENCE)
+        return;
+    store_relaxed(&S.ended_at, 0);
+    wefti_warn(
+        "weft_run can't return: goroutine %llu%s%s still runs on its thread and makes no weft "
+        "call",
+        (unsigned long long)gp->id, gp->name[0] ? " " : "", gp->name);
 }
 
 static void await_ms(struct m *self) {
@@ -203,7 +231,8 @@ static void stop_helpers(void) {
 }
 
 static bool discard(struct g *gp, void *arg) {
-    if (gp->status != WEFTI_G_DEAD && gp->status != WEFTI_G_IDLE && !gp->straggler)
+    uint32_t status = load_relaxed(&gp->status);
+    if (status != WEFTI_G_DEAD && status != WEFTI_G_IDLE && !gp->straggler)
         wefti_discard_g(arg, gp);
     return true;
 }
@@ -294,6 +323,7 @@ static void finish(struct m *mp) {
     stop_helpers();
     wefti_lock(&run_lock);
     take_down(mp);
+    wefti_preempt_remove();
     wefti_fault_remove();
 }
 
@@ -304,6 +334,8 @@ static int run_on(struct m *mp, int (*app)(int, char **), int argc, char **argv)
         return err;
     S.allm = mp;
     S.nm = 1;
+    struct os_sigmask mask;
+    os_sigmask_get(&mask);
     if (!make_main(mp, app, argc, argv))
         err = ENOMEM;
     else
@@ -313,14 +345,21 @@ static int run_on(struct m *mp, int (*app)(int, char **), int argc, char **argv)
         return err;
     }
     wefti_fault_install();
+    os_sigmask_set(&S.sigmask);
     wefti_unlock(&run_lock);
     wefti_schedule(mp);
     finish(mp);
+    os_sigmask_set(&mask);
     return 0;
 }
 
 static int run(int (*app)(int, char **), int argc, char **argv, bool hasty) {
     wefti_not_in_child();
+    struct m *caller = arch_getm();
+    if (caller && !load_relaxed(&caller->attn.is.foreign)) { /* a goroutine, perhaps set aside */
+        errno = EBUSY;
+        return -1;
+    }
     wefti_lock(&run_lock);
     wefti_lock(&S.lock);
     int err = load_relaxed(&S.phase) != WEFTI_OFF ? EBUSY : 0;
@@ -376,6 +415,7 @@ static struct m *setup(void) {
 static int start_background(void) {
     struct m *mp = setup();
     store_relaxed(&S.hasty, 0);
+    S.m0 = NULL;
     int err = prepare(mp, true);
     if (err)
         return err;
@@ -424,6 +464,7 @@ int weft_stop(void) {
         await_ms(mp);
         stop_helpers();
         take_down(mp);
+        wefti_preempt_remove();
         down();
     }
     wefti_unlock(&run_lock);

@@ -18,6 +18,11 @@
  * the program's (pthread keys, thread_local), and these may wait for a goroutine that needs a
  * thread. Until it is joined it may be one thread too many for the deadlock report, so the monitor
  * is told when it was.
+ *
+ * A thread may not come up because the lock that it or the spawner waits for is held by a captive,
+ * which waits for a P, which may be the very one that was offered to that thread. So a record stays
+ * on the list until its thread has come up, and sysmon takes back an offer that was not taken for a
+ * millisecond, if there is a bound goroutine to run instead: that one needs no new thread.
  */
 #include <errno.h>
 #include <string.h>
@@ -30,6 +35,7 @@
 #define M_STACK ((size_t)256 << 10)
 #define JOIN_FIRST 500000 /* nanoseconds between tries to join an ended thread, … */
 #define JOIN_LAST 20000000000
+#define PATIENCE 1000000 /* nanoseconds for a new thread to take the P offered to it */
 
 __thread struct m *wefti_m __attribute__((tls_model("initial-exec")));
 
@@ -168,8 +174,36 @@ void wefti_thread_begin(struct m *mp) {
 }
 
 void wefti_thread_end(struct m *mp) {
+    wefti_lock(&S.lock);
+    wefti_collect_strays();
+    mp->tid = 0; /* no preemption signal is sent from here on, and … */
+    wefti_unlock(&S.lock);
+    os_yield(); /* … one that was is handled when this returns */
     wefti_fault_stack_gone(mp);
     wefti_m = NULL;
+}
+
+/* With the lock: this record's thread has come up, or never will. */
+static void no_spawn(struct m *mp) {
+    for (struct m **link = &S.spawn; *link; link = &(*link)->idlelink)
+        if (*link == mp) {
+            *link = mp->idlelink;
+            store_relaxed(&S.nspawn, S.nspawn - 1);
+            S.spawn_at = load_relaxed(&S.now);
+            return;
+        }
+}
+
+/* The P that this thread was made for, or, if that was taken back, an idle one, if there is. */
+static struct p *first_p(struct m *mp) {
+    wefti_lock(&S.lock);
+    no_spawn(mp);
+    struct p *pp = mp->offer;
+    mp->offer = NULL;
+    if (!pp && load_relaxed(&S.phase) == WEFTI_UP && !S.stopping)
+        pp = wefti_pidle_get();
+    wefti_unlock(&S.lock);
+    return pp;
 }
 
 static void *m_main(void *arg) {
@@ -177,12 +211,10 @@ static void *m_main(void *arg) {
     wefti_thread_begin(mp);
     os_sigmask_set(&S.sigmask);
     store_relaxed(&mp->inrt, 1);
-    struct p *pp =
-        xchg_acqrel(&mp->offer, NULL); /* pairs with wefti_start_m, by way of the spawner */
-    if (pp) {
+    struct p *pp = first_p(mp);
+    if (pp)
         wefti_acquire_p(mp, pp);
-        wefti_schedule(mp);
-    }
+    wefti_schedule(mp);
     while (unlikely(
         load_relaxed(&S.exiting))) /* the process ends, and nobody would join this thread */
         os_futex_wait(&(uint32_t){0}, 0, -1);
@@ -245,6 +277,8 @@ static void no_thread_for(struct p *pp, bool spinning) {
 }
 
 static bool thread_allowed(void) {
+    if (S.nspawn >= S.nprocs) /* enough for every P are on their way */
+        return false;
     if (S.nm < load_relaxed(&S.max_threads))
         return true;
     if (!S.warned_threads) {
@@ -282,8 +316,14 @@ void wefti_start_m(struct p *pp, bool spinning) {
     mp->alllink = S.allm;
     S.allm = mp;
     store_relaxed(&S.nm, S.nm + 1);
-    mp->idlelink = S.spawn;
-    S.spawn = mp;
+    mp->idlelink = NULL;
+    struct m **end = &S.spawn;
+    while (*end)
+        end = &(*end)->idlelink;
+    *end = mp;
+    if (S.nspawn == 0)
+        S.spawn_at = load_relaxed(&S.now);
+    store_relaxed(&S.nspawn, S.nspawn + 1);
     wefti_unlock(&S.lock);
     add_seqcst(&S.spawn_seq, 1);
     os_futex_wake(&S.spawn_seq, 1);
@@ -340,6 +380,28 @@ void wefti_hand_off(struct m *mp, struct p *pp) {
     wefti_unlock(&S.lock);
 }
 
+/* By sysmon. */
+void wefti_rescue_spawned(int64_t now) {
+    wefti_lock(&S.lock);
+    bool stuck = S.spawn && now - S.spawn_at >= PATIENCE && load_relaxed(&S.phase) == WEFTI_UP;
+    struct m *mp = stuck ? S.spawn : NULL;
+    while (mp && !mp->offer)
+        mp = mp->idlelink;
+    struct g *gp = mp && !S.stopping ? take_bound() : NULL;
+    if (mp && (gp || S.stopping)) {
+        struct p *pp = mp->offer;
+        mp->offer = NULL;
+        if (mp->spinning)
+            add_seqcst(&S.nmspinning, (uint32_t)-1);
+        mp->spinning = 0;
+        if (gp)
+            wefti_grant(gp->bound, pp);
+        else
+            wefti_stop_world_p(pp);
+    }
+    wefti_unlock(&S.lock);
+}
+
 /* ---- the spawner ---- */
 
 static void spawn_one(struct m *mp) {
@@ -349,11 +411,14 @@ static void spawn_one(struct m *mp) {
         return;
     }
     wefti_lock(&S.lock);
+    no_spawn(mp);
     unlist(mp);
     store_relaxed(&S.nm, S.nm - 1);
     struct p *pp = mp->offer;
     mp->offer = NULL;
-    if (S.stopping) {
+    if (!pp) {
+        /* it was taken back */
+    } else if (S.stopping) {
         wefti_stop_world_p(pp);
         if (mp->spinning)
             add_seqcst(&S.nmspinning, (uint32_t)-1);
@@ -364,11 +429,22 @@ static void spawn_one(struct m *mp) {
     wefti_unlock(&S.lock);
 }
 
-static struct m *next_record(struct m **list) {
+static struct m *next_spawn(void) {
     wefti_lock(&S.lock);
-    struct m *mp = *list;
+    struct m *mp = S.spawn;
+    while (mp && mp->making)
+        mp = mp->idlelink;
     if (mp)
-        *list = mp->idlelink;
+        mp->making = 1;
+    wefti_unlock(&S.lock);
+    return mp;
+}
+
+static struct m *next_zombie(void) {
+    wefti_lock(&S.lock);
+    struct m *mp = S.zombies;
+    if (mp)
+        S.zombies = mp->idlelink;
     wefti_unlock(&S.lock);
     return mp;
 }
@@ -388,7 +464,7 @@ static void joined(struct m *mp) {
  * said not to wait for them, since that may need the next thread. */
 static bool join_ended(bool wait) {
     struct m *left = NULL, *mp;
-    while ((mp = next_record(&S.zombies)) != NULL) {
+    while ((mp = next_zombie()) != NULL) {
         if (os_thread_join(&mp->thread, wait)) {
             joined(mp);
         } else {
@@ -414,7 +490,7 @@ void *wefti_spawner_main(void *arg) {
     for (;;) {
         uint32_t seq = load_acquire(&S.spawn_seq); /* pairs with whoever left a record */
         struct m *mp;
-        while ((mp = next_record(&S.spawn)) != NULL)
+        while ((mp = next_spawn()) != NULL)
             spawn_one(mp);
         bool end = load_acquire(&S.monend); /* pairs with stop_helpers: nobody else will end */
         bool all = join_ended(end);

@@ -133,6 +133,9 @@ bool wefti_timer_rearm(struct m *mp, struct wefti_timer *t, int64_t when, int64_
  * WEFTI_WAKE_TIMEOUT. */
 bool wefti_timer_wakes(struct m *mp, struct wefti_timer *t, int64_t now);
 
+/* The signal that preempts in this run, or 0. */
+int wefti_preempt_signal_now(void);
+
 /* Forks between the process that first used weft and this one, each with a weft_after_fork. */
 extern uint32_t wefti_forks;
 

@@ -12,6 +12,7 @@
  *   syscall.c   brackets around blocking calls
  *   world.c     stopping and starting the world, and the number of Ps meanwhile
  *   procs.c     GOMAXPROCS: its default, how it follows CPUs and quotas, who sets it
+ *   preempt.c   the preemption signal: goroutines stopped in the middle of anything
  *   sysmon.c    the monitor thread
  *   newproc.c   the birth and the end of a goroutine
  *   init.c      runs: their start and end
@@ -74,8 +75,15 @@ struct wefti_sched {
     struct m *freem;    /* records of ended Ms; lock */
     struct m *zombies;  /* ended threads to be joined, by idlelink; lock */
     int64_t joined;     /* when one was; lock */
-    struct m *spawn;    /* records that wait for their thread, by idlelink; lock */
+    struct m *spawn;    /* records whose thread has not come up yet, by idlelink; lock */
+    uint32_t nspawn;    /* how many; lock (atomic) */
+    int64_t spawn_at;   /* when the oldest of them was queued, or that before it came up; lock */
     uint32_t spawn_seq; /* futex: the spawner sleeps on it */
+
+    struct m *strays, **strays_end; /* Ms whose P was taken in a system call, by stray; lock */
+    uint32_t nstrays;               /* how many; lock (atomic) */
+    struct m *new_strays;           /* not on the list yet, by newstray (atomic) */
+    int preempt_signal;             /* 0: none; constant during a run */
 
     uint32_t timekeeper;  /* an M is the keeper: sleeps until a timer is due or a descriptor is
                              ready (atomic) */
@@ -101,10 +109,12 @@ struct wefti_sched {
     uint32_t monwake;  /* futex: it sleeps on it */
     uint32_t monend;
 
+    uint32_t stragglers;       /* Ms were set aside, in this run or before */
     uint32_t main_goexit;      /* main left by weft_goexit */
     uint32_t hasty;            /* the end of main ends the process (atomic) … */
     uint32_t exiting;          /* … and is doing so (atomic) */
     int status;                /* what main returned */
+    int64_t ended_at;          /* when; 0: m0's goroutine was named (atomic) */
     uint32_t endnote;          /* futex: counts Ms that have ended */
     uint64_t run;              /* counts runs */
     uint64_t tickets, goids;   /* blocks given out (atomic) */
@@ -122,6 +132,13 @@ extern struct wefti_sched wefti_sched;
 #define WEFTI_MAX_THREADS 10000
 #define WEFTI_GLOBAL_EVERY 61
 #define WEFTI_SLICE 10000000 /* nanoseconds a goroutine may run while others wait */
+/* Nanoseconds after which an M that was told to give way and was inside is told again. It is
+ * nearly always inside ThreadSanitizer, where there is one. */
+#ifdef WEFTI_TSAN
+#define WEFTI_RETRY 50000
+#else
+#define WEFTI_RETRY 1000000
+#endif
 
 /* The oracle: whom to ask. */
 static inline struct wefti_rand *wefti_oracle(struct m *mp) {
@@ -176,7 +193,8 @@ void wefti_thread_begin(struct m *mp);        /* on the new thread: TLS, errno, 
 void wefti_thread_end(struct m *mp);
 void wefti_release_m(struct m *mp); /* the record of an ended M; with the lock */
 void *wefti_spawner_main(void *arg);
-void wefti_stop_world_p(struct p *pp); /* counts pp as stopped; with the lock */
+void wefti_rescue_spawned(int64_t now); /* Ps offered to threads that don't come up */
+void wefti_stop_world_p(struct p *pp);  /* counts pp as stopped; with the lock */
 
 /* ---- spares.c ---- */
 void wefti_midle_put(struct m *mp, int64_t now); /* with the lock */
@@ -193,6 +211,11 @@ bool wefti_need_p(struct m *mp,
                   struct g *gp); /* without one: an idle P, or waits as above; false: over */
 struct m *wefti_captive(struct m *mp,
                         struct g *gp); /* requeue_bound for a goroutine that is not bound */
+/* The same for a signal's handler: comes back without a P, and false, when the run is over. With
+ * `has_p` false it comes without one, and takes an idle one if there is. */
+bool wefti_captive_here(struct m *mp, struct g *gp, bool has_p);
+void wefti_begin_in_global(struct p *pp); /* the next search of pp's does; see hand_on */
+bool wefti_others_wait(struct p *pp); /* for pp, which the caller has: something could run there */
 struct m *wefti_foreign_over(struct m *mp);
 struct m *wefti_foreign_wait_over(struct m *mp,
                                   struct g *gp); /* enter.c: the run ended under a foreign thread */
@@ -214,6 +237,9 @@ void wefti_discard_g(struct m *mp, struct g *gp); /* at the end of a run: whatev
 
 /* ---- syscall.c ---- */
 void wefti_leave_bracket(struct m *mp);
+/* Its P was taken: on with another one, here when the goroutine may not move or is bound, else
+ * wherever it is picked up. */
+struct m *wefti_without_p(struct m *mp, bool may_move);
 
 /* ---- world.c ---- */
 struct m *wefti_stop_world(
@@ -225,6 +251,18 @@ bool wefti_resize(struct m *mp, uint32_t n);
 uint32_t wefti_default_procs(void);    /* as CPUs and quotas are now */
 void wefti_follow_procs(void);         /* by sysmon: notes a change */
 void wefti_change_procs(struct m *mp); /* by an M with a P that sees the note */
+
+/* ---- preempt.c ---- */
+int wefti_preempt_signal(void); /* that GODEBUG asks for; 0: none */
+void wefti_preempt_install(void);
+void wefti_preempt_remove(void);
+void wefti_preempt_after_fork(void);     /* in the child: the disposition as before */
+void wefti_preempt_p(struct p *pp);      /* whoever runs on pp shall give way; no lock held */
+void wefti_preempt_listen(struct m *mp); /* a deaf M, on its thread */
+/* A stray M is back in the runtime: true when it has its P back, false when it has none. */
+bool wefti_stray_back(struct m *mp);
+void wefti_collect_strays(void); /* with the lock: new ones are on the list afterwards */
+void wefti_watch_strays(int64_t now);
 
 /* ---- sysmon.c ---- */
 void *wefti_sysmon_main(void *arg);
@@ -239,6 +277,7 @@ __attribute__((noreturn)) void wefti_end_run(struct m *mp,
 int wefti_run_after_fork(struct m *mp);
 /* … or in the background; 0 or an errno. */
 int wefti_start_after_fork(void);
+void wefti_name_first(int64_t now);  /* by sysmon: whoever keeps weft_run from returning */
 bool wefti_starting_or_ending(void); /* some thread is in weft_start, weft_stop, weft_run */
 
 /* ---- fault.c ---- */

@@ -48,18 +48,19 @@ void weft_block_enter(void) {
     store_release(&mp->inrt, 0);
 }
 
-/* The P is gone: on with another one, here when the goroutine is bound, else wherever it is picked
- * up. */
-static struct m *without_p(struct m *mp) {
+struct m *wefti_without_p(struct m *mp, bool may_move) {
     struct g *gp = mp->curg;
     if (unlikely(load_relaxed(&mp->attn.is.ended)))
         wefti_abandon(mp);
-    if (gp->bound) {
-        if (!wefti_need_p(mp, gp))
-            wefti_abandon(mp);
-        return mp;
-    }
-    return wefti_switch_away(mp, gp, WEFTI_POST_NEED_P);
+    if (may_move && !gp->bound)
+        return wefti_switch_away(mp, gp, WEFTI_POST_NEED_P);
+    bool bound = gp->bound != NULL;
+    wefti_bind(gp, mp);
+    if (!wefti_need_p(mp, gp))
+        wefti_abandon(mp);
+    if (!bound)
+        wefti_bind(gp, NULL);
+    return mp;
 }
 
 void weft_block_exit(void) {
@@ -87,7 +88,7 @@ void weft_block_exit(void) {
         store_release(&pp->m, mp); /* pairs with the load in look_at_running */
         store_relaxed(&pp->syscalltick, pp->syscalltick + 1);
     } else {
-        mp = without_p(mp);
+        mp = wefti_without_p(mp, true);
     }
     store_relaxed(&mp->curg->status, WEFTI_G_RUNNING);
     wefti_leave(mp);

@@ -3,18 +3,21 @@
  * The monitor: a thread that needs no P and looks at the Ps from outside.
  *
  *   retake   a P left in a bracket for a tick, when there is other work, or for 10 ms in any case
- *   preempt  a goroutine that has run for 10 ms while others wait: its M's attention byte
+ *   preempt  a goroutine that has run for 10 ms while others wait: its M's attention byte, and the
+ *            signal (preempt.c); one whose P was taken in a system call and that computes on
  *   poll     descriptors that are ready and that nobody looked at for 10 ms (netpoll.c)
  *   rescue   a goroutine in front of a P that computes on without getting to it, while another P is
  *            idle; a queue that no thread could be had for; timers due with nobody to run them
  *   retire   threads that have been idle for seconds (spares.c)
  *   procs    GOMAXPROCS, when affinity mask or cgroup quota changed (procs.c)
+ *   threads  a P offered to a thread that does not come up (mthread.c)
  *   trace    GODEBUG=schedtrace
  *
  * It looks every 20 µs; after 50 looks in a row that found nothing to do it doubles the pause up to
- * 10 ms. When all Ps have been idle for 5 ms it sleeps until one is taken from the idle list (or a
- * trace line is due): an idle program costs nothing, and one whose Ps are idle for microseconds
- * between two packets need not wake it each time.
+ * 10 ms, but wakes at the end of the slice of a goroutine that others wait for (next_end), so that a
+ * slice is 10 ms long and not up to 20. When all Ps have been idle for 5 ms it sleeps until one is
+ * taken from the idle list (or a trace line is due): an idle program costs nothing, and one whose Ps
+ * are idle for microseconds between two packets need not wake it each time.
  *
  * It owns no lock while it reads the Ps: status and ticks are atomic, and what it decides by them
  * it does by compare-and-swap (retake) or as a hint that may come in vain (preempt).
@@ -28,6 +31,7 @@
 #define SHORTEST 20000
 #define LONGEST 10000000
 #define IDLE_LOOKS 50
+#define SOON 200000       /* nanoseconds after a signal: by then a new slice has begun, mostly */
 #define QUIET 5000000     /* nanoseconds without a busy P before it sleeps for long */
 #define FOLLOW 1000000000 /* nanoseconds between looks at CPUs and quotas */
 #define LINGER 1000000000 /* a thread that was joined is out of /proc after that */
@@ -57,9 +61,17 @@ static bool slice_over(struct p *pp, int64_t now) {
     if (pp->mon.schedtick != tick) {
         pp->mon.schedtick = tick;
         pp->mon.schedwhen = now;
-        return false;
+        if (load_acquire(&pp->slicetick) == tick) /* pairs with go_on in bound.c */
+            pp->mon.schedwhen = load_relaxed(&pp->slicewhen);
     }
     return now - pp->mon.schedwhen >= WEFTI_SLICE;
+}
+
+static int64_t next_end; /* when a slice is over that others wait for; 0: none */
+
+static void ends_at(int64_t when) {
+    if (next_end == 0 || when < next_end)
+        next_end = when;
 }
 
 /* True when it took the P. */
@@ -75,9 +87,12 @@ static bool retake_bracket(struct m *self, struct p *pp, int64_t now) {
     if (!others && idle_elsewhere && now - pp->mon.syscallwhen < WEFTI_SLICE)
         return false;
     uint32_t syscall = WEFTI_P_SYSCALL;
+    struct m *mp = load_relaxed(&pp->m);
     if (!cas_seqcst(&pp->status, &syscall,
                     WEFTI_P_IDLE)) /* pairs with the store in weft_block_enter */
         return false;
+    if (mp)
+        wefti_see_inside(mp);
     store_relaxed(&pp->m, NULL);
     wefti_hand_off(self, pp);
     return true;
@@ -93,17 +108,27 @@ static bool look_at_running(struct m *self, struct p *pp, int64_t now) {
         wefti_wakep(self);
         return true;
     }
-    if (over && !S.seeded &&
-        (others_wait(pp, now) || load_relaxed(&S.netready) || load_relaxed(&S.procs_due) != 0)) {
-        struct m *mp = load_acquire(&pp->m); /* pairs with wefti_acquire_p: its record is new */
-        if (mp)
-            store_relaxed(&mp->attn.is.preempt, 1);
+    if (S.seeded ||
+        !(others_wait(pp, now) || load_relaxed(&S.netready) || load_relaxed(&S.procs_due) != 0))
+        return false;
+    if (over) {
+        bool told = pp->mon.told == pp->mon.schedtick;
+        if (!told || now - pp->mon.toldwhen >= WEFTI_RETRY) {
+            wefti_preempt_p(pp);
+            pp->mon.told = pp->mon.schedtick;
+            pp->mon.toldwhen = now;
+            told = false;
+        }
+        ends_at(now + (told || WEFTI_RETRY < SOON ? WEFTI_RETRY : SOON));
+    } else {
+        ends_at(pp->mon.schedwhen + WEFTI_SLICE);
     }
     return false;
 }
 
 static bool look(struct m *self, int64_t now) {
     bool did = false;
+    next_end = 0;
     for (uint32_t i = 0; i < load_acquire(&S.nprocs); i++) {
         struct p *pp = S.allp[i];
         uint32_t status = load_acquire(&pp->status);
@@ -113,6 +138,10 @@ static bool look(struct m *self, int64_t now) {
             did |= look_at_running(self, pp, now);
     }
     wefti_netpoll_neglected(now);
+    if (load_relaxed(&S.nstrays) != 0 || load_relaxed(&S.new_strays) != NULL)
+        wefti_watch_strays(now);
+    if (load_relaxed(&S.nspawn) != 0)
+        wefti_rescue_spawned(now);
     if (load_relaxed(&S.npidle) != 0 &&
         (load_relaxed(&S.global.n) != 0 || load_relaxed(&S.netready) != 0 ||
          load_relaxed(&S.procs_due) != 0 ||
@@ -198,6 +227,8 @@ void *wefti_sysmon_main(void *arg) {
         bool slept = quiet != 0 && now - quiet >= QUIET && sleep_long(now, trace_at);
         if (!slept) {
             int64_t wake = now + pause;
+            if (next_end != 0 && next_end < wake)
+                wake = next_end > now + SHORTEST ? next_end : now + SHORTEST;
             pause_until(period > 0 && trace_at < wake ? trace_at : wake);
         }
         now = os_nanotime();
@@ -206,8 +237,10 @@ void *wefti_sysmon_main(void *arg) {
             wefti_schedtrace(wefti_knobs.scheddetail);
             traced = os_nanotime();
         }
-        if (load_acquire(&S.phase) != WEFTI_UP)
+        if (load_acquire(&S.phase) != WEFTI_UP) { /* pairs with tell_all in init.c */
+            wefti_name_first(now);
             continue;
+        }
         if (now >= retire_at) {
             wefti_retire(now);
             retire_at = now + wefti_retire_every();

@@ -4,7 +4,7 @@
  *
  * Stopped means: every P is in state STOPPED and belongs to the stopper. Idle Ps and those left in
  * a bracket are taken at once; an M that runs a goroutine gives its P up at its next call into weft
- * (its attention byte says so), or when it looks for work. The last to stop wakes the stopper.
+ * (its attention byte says so), where it is (by the preemption signal), or when it looks for work. The last to stop wakes the stopper.
  * `stopping` is set and Ps are counted under sched.lock, so a P is counted exactly once.
  *
  * Afterwards all goes on where it was: a goroutine that was stopped stands in front of its P's queue,
@@ -20,11 +20,22 @@
 #include "state.h"
 
 static void preempt_all(void) {
+    for (uint32_t i = 0; i < S.nprocs; i++)
+        if (load_relaxed(&S.allp[i]->status) == WEFTI_P_RUNNING)
+            wefti_preempt_p(S.allp[i]);
+}
+
+/* With the lock: Ps left in a bracket, or by a stray, which does not look for a stop. */
+static void stop_syscalls(void) {
     for (uint32_t i = 0; i < S.nprocs; i++) {
-        struct m *mp =
-            load_relaxed(&S.allp[i]->m); /* records are never freed: a stale one is told in vain */
-        if (mp && load_relaxed(&S.allp[i]->status) == WEFTI_P_RUNNING)
-            store_relaxed(&mp->attn.is.preempt, 1);
+        struct p *pp = S.allp[i];
+        struct m *mp = load_relaxed(&pp->m);
+        uint32_t syscall = WEFTI_P_SYSCALL;
+        if (!cas_seqcst(&pp->status, &syscall, WEFTI_P_STOPPED))
+            continue;
+        if (mp)
+            wefti_see_inside(mp);
+        wefti_stop_world_p(pp);
     }
 }
 
@@ -54,17 +65,17 @@ struct m *wefti_stop_world(struct m *mp) {
     wefti_stop_world_p(mp->p);
     for (struct p *pp; (pp = wefti_pidle_get()) != NULL;)
         wefti_stop_world_p(pp);
-    for (uint32_t i = 0; i < S.nprocs; i++) {
-        uint32_t syscall = WEFTI_P_SYSCALL;
-        if (cas_seqcst(&S.allp[i]->status, &syscall, WEFTI_P_STOPPED))
-            wefti_stop_world_p(S.allp[i]);
-    }
+    stop_syscalls();
     S.stopwait--; /* the one more: nobody wakes the stopper before it waits */
     bool done = S.stopwait == 0;
     wefti_unlock(&S.lock);
     while (!done) {
         preempt_all();
-        os_futex_wait(&S.stopnote, 0, os_nanotime() + 1000000);
+        os_futex_wait(&S.stopnote, 0, os_nanotime() + WEFTI_RETRY);
+        wefti_lock(&S.lock);
+        if (S.stopping)
+            stop_syscalls();
+        wefti_unlock(&S.lock);
         done = load_acquire(&S.stopnote); /* pairs with wefti_stop_world_p */
         if (!done && run_is_over(mp))
             return wefti_foreign_over(mp);

@@ -58,6 +58,7 @@
 
 #include "../base/atomic.h"
 #include "../os/os.h"
+#include "../sched/sched.h"
 
 #ifdef WEFTI_TSAN
 #define IN_HANDLER __attribute__((no_sanitize("thread")))
@@ -95,7 +96,8 @@ bool wefti_signal_may(int sig) {
     case SIGSYS: /* the instruction that they are about would run again and again */
         return false;
     default: /* between SIGSYS and SIGRTMIN are those of the C library */
-        return sig >= 1 && (sig <= SIGSYS || (sig >= SIGRTMIN && sig <= SIGRTMAX));
+        return sig >= 1 && sig != wefti_preempt_signal_now() &&
+               (sig <= SIGSYS || (sig >= SIGRTMIN && sig <= SIGRTMAX));
     }
 }
 

@@ -12,7 +12,7 @@
 
 #define WEFTI_SIGNALS 64 /* their numbers: 1 to this */
 
-/* True for a signal that may be taken. */
+/* True for a signal that may be taken: not by those that the kernel or the preemption has. */
 bool wefti_signal_may(int sig);
 
 /* The bell, which rings when something was counted: made before the first signal is taken, closed

@@ -193,7 +193,7 @@ TEST1(D15_locked_and_named) {
 static void runnable(void) {
 }
 
-TEST1(D12_runnable_and_syscall) {
+TEST_ENV(D12_runnable_and_syscall, "GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1") {
     never = weft_chan_make(int, 0);
     weft_go(runnable);
     char *text = dump_text();

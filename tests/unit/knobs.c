@@ -28,7 +28,7 @@ TEST_PLAIN(nothing_given) {
 TEST_PLAIN(all_names) {
     read_with("GODEBUG",
               "schedtrace=1000,scheddetail=1,asyncpreemptoff=1,schedseed=77,guardprotect=1,"
-              "threadidle=50,containermaxprocs=0,updatemaxprocs=0");
+              "preemptsignal=10,threadidle=50,containermaxprocs=0,updatemaxprocs=0");
     CHECK_EQ(wefti_knobs.schedtrace, 1000);
     CHECK_EQ(wefti_knobs.scheddetail, 1);
     CHECK_EQ(wefti_knobs.asyncpreemptoff, 1);
@@ -38,6 +38,7 @@ TEST_PLAIN(all_names) {
     CHECK_EQ(wefti_knobs.threadidle, 50);
     CHECK_EQ(wefti_knobs.containermaxprocs, 0);
     CHECK_EQ(wefti_knobs.updatemaxprocs, 0);
+    CHECK_EQ(wefti_knobs.preemptsignal, 10);
     read_with("GODEBUG", "schedseed=0"); /* a seed like others */
     CHECK_EQ(wefti_knobs.schedseed, 0);
     CHECK_EQ(wefti_knobs.seeded, 1);

@@ -1,0 +1,461 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Preemption by signal: a goroutine that computes, or blocks, without a call into weft loses its P.
+ *
+ * Who asks. sysmon, for a goroutine whose slice is over while others wait for its P, and whoever
+ * stops the world. Either sets the M's attention byte `preempt`, which the goroutine's next weft
+ * call heeds (enter.c). If the M is not in the runtime, it is sent the preemption signal, too; its
+ * handler does, wherever the goroutine is, what that call would have done. Nobody is signalled while
+ * nothing waits.
+ *
+ * What the handler does. A goroutine in the middle of its code can't change threads: the code may
+ * hold locks of the C library's, or have thread-local addresses in registers. So the thread changes
+ * hands instead (KLT switching): the handler, on the M's alternate stack, passes the P to the M of
+ * the next goroutine in line, queues its own at the tail of the global queue, as a captive
+ * (bound.c), and sleeps on the M's futex until somebody who picks the captive grants a P. Then it
+ * returns, and the goroutine goes on as if nothing had been. The kernel keeps all registers.
+ *
+ * A goroutine in a system call (the handler can tell: os/os.h) gives its P away, but does not wait: its
+ * M becomes a stray, which has no P. The handler leaves the P in state SYSCALL, as the beginning of
+ * a bracket does, and sysmon takes it from there. The call goes on, or is made again, and takes what
+ * it takes; the next weft call takes the P back or gets another first, as the end of a bracket does. If the call returns
+ * and the goroutine computes on, sysmon sees that by the thread's CPU clock, and the signal makes
+ * it a captive. So a lock of pthreads' that a captive holds stops nobody for ever: those who wait
+ * for it lose their Ps, one after the other, until the captive gets one. And a relative time-out,
+ * which a repeated call begins anew, does so once.
+ *
+ * Why the handler may do all that. It touches the scheduler only if the signal found the M outside
+ * of the runtime, `inrt` 0. The M itself writes inrt, and the handler runs on the M's thread, so
+ * between the two there is only the order of one thread's instructions, which the compiler
+ * barriers at entry and the release at leaving fix:
+ *   - entry: inrt = 1; barrier; look at the attention word. A signal before the store does its work
+ *     as if it had come before the call. M, P and G are loaded after the barrier, so nothing of
+ *     theirs is remembered across the handler; the M alone is loaded before, and stays.
+ *   - a signal after the store finds 1, leaves `preempt` set and returns. If the store came before
+ *     the byte was set, the call does not see it; then the next call does, or sysmon, which sees the
+ *     slice go on, sends another signal a millisecond later.
+ *   - leaving: all that was done inside, then inrt = 0. A signal between the two finds 1.
+ *   - a bracket's `bracket` is set, and the P given up, before inrt becomes 0, and both are undone
+ *     after it became 1 again; a foreign thread's M and g0 never have inrt 0 together with a P.
+ * Every lock of the runtime's is taken inside (or by a thread that is no M), so the handler waits for
+ * none that its own thread holds. It sets inrt itself while it works: a nested signal finds 1.
+ * It calls nothing of the C library's that takes a lock, and its memory is the M's. A thread that
+ * it needs is the spawner's business; nobody waits for it (mthread.c). A captive's grant needs the
+ * scheduler's lock and a futex, nothing else.
+ *
+ * That `preempt` is set does not say that the slice is this goroutine's: the signal may be late, and
+ * the M on with another one. Then that one loses its turn, as at a weft call. A signal that comes
+ * when nothing waits any more is in vain.
+ *
+ * Whose signal it is. Before the M is sent one, `signalled` is set; the handler clears it. A signal
+ * with another code, from another process, to a thread without an M or with `signalled` 0 is not
+ * weft's and gets what it would have got without weft (pass). Both happen under sched.lock with
+ * the P's M looked at again, and an M that ends gives up its tid under that lock, so no thread that
+ * is not an M is ever signalled.
+ *
+ * Deaf Ms. Goroutine code may block the signal. If one stays unanswered for a slice the M is marked,
+ * and its next weft call unblocks the signal.
+ *
+ * The end of a run. Captives are woken without a P (sleep_here), and their handlers return: the
+ * goroutine goes on to its next weft call, where its M ends (`ended`), or it is set aside (init.c).
+ *
+ * Under ThreadSanitizer the kernel is given the handler directly, as in signal/handler.c. Its runtime
+ * must not be interrupted half way, so the handler does nothing while the thread is in it, or in a C
+ * library function that it wraps, unless that waits in the kernel.
+ *
+ * Rejected: injecting a call into the goroutine (Go's way) and a switch to another goroutine from
+ * the handler: both move it, or leave its locks behind. Rejected: not signalling Ms that are blocked:
+ * without another way to take their Ps, goroutines that wait for a captive's lock keep it captive.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <link.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "state.h"
+
+#define AT_ONCE 16                  /* strays looked at in one go */
+#define COMPUTES(span) ((span) / 4) /* so much of a span on the CPU is not waiting */
+
+static struct sigaction before;
+static int installed; /* the signal, 0: none */
+static pid_t owner;   /* the process that sends it */
+
+#ifdef WEFTI_TSAN
+#define IN_HANDLER __attribute__((no_sanitize("thread")))
+#else
+#define IN_HANDLER
+#endif
+
+/* ---- ThreadSanitizer ---- */
+
+#ifdef WEFTI_TSAN
+#include <ucontext.h>
+
+static struct range { uintptr_t lo, hi; } wraps[4]; /* where it and what it wraps is */
+static size_t nwraps;
+
+static int find_wraps(struct dl_phdr_info *info, size_t size, void *arg) {
+    (void)size, (void)arg;
+    const char *name = strrchr(info->dlpi_name, '/');
+    if (!name || (strncmp(name, "/libtsan", 8) != 0 && strncmp(name, "/libc.so", 8) != 0 &&
+                  strncmp(name, "/ld-linux", 9) != 0))
+        return 0;
+    for (int i = 0; i < info->dlpi_phnum && nwraps < sizeof wraps / sizeof *wraps; i++)
+        if (info->dlpi_phdr[i].p_type == PT_LOAD && (info->dlpi_phdr[i].p_flags & PF_X)) {
+            uintptr_t lo = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
+            wraps[nwraps++] = (struct range){lo, lo + info->dlpi_phdr[i].p_memsz};
+        }
+    return 0;
+}
+
+IN_HANDLER static bool in_wrapper(void *context) {
+    ucontext_t *uc = context;
+#if defined(__x86_64__)
+    uintptr_t at = (uintptr_t)uc->uc_mcontext.gregs[REG_RIP];
+#elif defined(__aarch64__)
+    uintptr_t at = (uintptr_t)uc->uc_mcontext.pc;
+#else
+    uintptr_t at = 0;
+#endif
+    for (size_t i = 0; i < nwraps; i++)
+        if (at >= wraps[i].lo && at < wraps[i].hi)
+            return true;
+    return false;
+}
+#else
+#define in_wrapper(context) ((void)(context), false)
+#endif
+
+/* ---- strays ---- */
+
+/*
+ * A handler in a system call may have interrupted a function that ThreadSanitizer wraps, where it
+ * sees no synchronization. So it does nothing but atomic stores: it puts its M on a stack, and
+ * whoever has the lock moves that to the list. `straying` says that the M is on the stack; it
+ * is cleared before `stolen` is looked at, and set after `stolen` is, so a stray is not missed.
+ */
+static void push_stray(struct m *mp) {
+    if (xchg_seqcst(&mp->straying, 1) != 0) /* pairs with the one in wefti_collect_strays */
+        return;
+    struct m *first = load_relaxed(&S.new_strays);
+    do
+        store_relaxed(&mp->newstray, first);
+    while (!cas_seqcst(&S.new_strays, &first, mp)); /* pairs with the exchange */
+}
+
+/* With the lock. */
+static void add_stray(struct m *mp, int64_t now) {
+    mp->looked_at = now;
+    mp->cpu = os_thread_cpu(mp->tid);
+    mp->stray = NULL;
+    mp->strayp = S.strays_end;
+    *S.strays_end = mp;
+    S.strays_end = &mp->stray;
+    store_relaxed(&S.nstrays, S.nstrays + 1);
+}
+
+static void remove_stray(struct m *mp) {
+    *mp->strayp = mp->stray;
+    if (mp->stray)
+        mp->stray->strayp = mp->strayp;
+    else
+        S.strays_end = mp->strayp;
+    mp->strayp = NULL;
+    store_relaxed(&S.nstrays, S.nstrays - 1);
+}
+
+void wefti_collect_strays(void) {
+    if (load_relaxed(&S.new_strays) == NULL)
+        return;
+    struct m *next, *mp = xchg_seqcst(&S.new_strays, NULL); /* pairs with push_stray */
+    for (; mp; mp = next) {
+        next = load_relaxed(&mp->newstray);
+        xchg_seqcst(&mp->straying, 0); /* pairs with the one in push_stray */
+        if (load_relaxed(&mp->attn.is.stolen) && !mp->strayp && mp->tid != 0)
+            add_stray(mp, os_nanotime());
+    }
+}
+
+/* Its goroutine is in a system call: without the P from here on. */
+static void become_stray(struct m *mp, struct g *gp) {
+    struct p *pp = mp->p;
+    mp->oldp = pp;
+    store_relaxed(&pp->syscalltick, load_relaxed(&pp->syscalltick) + 1);
+    store_relaxed(&gp->status, WEFTI_G_SYSCALL);
+    store_relaxed(&gp->since, wefti_stamp());
+    store_relaxed(&mp->attn.is.stolen, 1);
+    store_relaxed(&mp->p, NULL);
+    push_stray(mp);
+    store_seqcst(&pp->status, WEFTI_P_SYSCALL); /* pairs with the takers' swaps (syscall.c) */
+    store_seqcst(&S.monwake, 1);
+    os_futex_wake(&S.monwake, 1); /* the monitor takes it */
+}
+
+bool wefti_stray_back(struct m *mp) {
+    struct p *pp = mp->oldp;
+    uint32_t syscall = WEFTI_P_SYSCALL;
+    bool kept = !load_acquire(&mp->attn.is.ended) &&
+                cas_seqcst(&pp->status, &syscall, WEFTI_P_RUNNING); /* with become_stray */
+    wefti_lock(&S.lock);
+    if (mp->strayp && load_relaxed(&S.phase) == WEFTI_UP)
+        remove_stray(mp);
+    store_relaxed(&mp->attn.is.stolen, 0);
+    wefti_unlock(&S.lock);
+    if (kept) {
+        store_relaxed(&mp->p, pp);
+        store_relaxed(&pp->m, mp);
+        store_relaxed(&pp->syscalltick, load_relaxed(&pp->syscalltick) + 1);
+        store_relaxed(&mp->curg->status, WEFTI_G_RUNNING);
+    }
+    return kept;
+}
+
+/* ---- the handler ---- */
+
+static void let_go(struct m *mp, struct g *gp) {
+    store_relaxed(&gp->status, WEFTI_G_RUNNING);
+    store_relaxed(&mp->attn.is.ended, 1); /* whoever ends the run is about to */
+}
+
+/* Outside of the runtime until now. `in_call`: in a system call that goes on afterwards. */
+static void interrupted(struct m *mp, bool in_call) {
+    struct g *gp = mp->curg;
+    if (!gp || load_relaxed(&mp->attn.is.ended) || load_relaxed(&mp->attn.is.bracket) ||
+        !load_relaxed(&mp->attn.is.preempt))
+        return;
+    if (load_relaxed(&mp->attn.is.stolen)) {
+        if (in_call)
+            return;
+        if (!wefti_stray_back(mp)) {
+            store_relaxed(&mp->attn.is.preempt, 0);
+            if (!wefti_captive_here(mp, gp, false))
+                let_go(mp, gp);
+            return;
+        }
+    }
+    if (!mp->p)
+        return;
+    store_relaxed(&mp->attn.is.preempt, 0);
+    if (load_acquire(&S.phase) != WEFTI_UP ||
+        (!load_acquire(&S.stopping) && !wefti_others_wait(mp->p)))
+        return;
+    if (in_call)
+        become_stray(mp, gp);
+    else if (!wefti_captive_here(mp, gp, true))
+        let_go(mp, gp);
+}
+
+static void on_preempt(int sig, siginfo_t *info, void *context);
+
+IN_HANDLER static bool is_ours(const struct sigaction *action) {
+    return (action->sa_flags & SA_SIGINFO) && action->sa_sigaction == on_preempt;
+}
+
+/* What would have happened without weft. */
+IN_HANDLER static void pass(int sig, siginfo_t *info, void *context) {
+    if (before.sa_flags & SA_SIGINFO) {
+        before.sa_sigaction(sig, info, context);
+    } else if (before.sa_handler == SIG_DFL) {
+        if (sig == SIGURG || sig == SIGWINCH || sig == SIGCHLD || sig == SIGCONT)
+            return; /* ignored */
+        struct sigaction now;
+        if (sigaction(sig, NULL, &now) == 0 && is_ours(&now))
+            sigaction(sig, &before, NULL);
+        kill(getpid(), sig); /* it comes when this handler returns */
+    } else if (before.sa_handler != SIG_IGN) {
+        before.sa_handler(sig);
+    }
+}
+
+/* It was weft that sent it. */
+IN_HANDLER static bool was_sent(const struct m *mp, const siginfo_t *info) {
+    return info->si_code == SI_TKILL && info->si_pid == owner &&
+           (mp ? !load_relaxed(&mp->attn.is.foreign) && load_relaxed(&mp->signalled)
+               : load_relaxed(&S.exiting));
+}
+
+IN_HANDLER static void on_preempt(int sig, siginfo_t *info, void *context) {
+    int saved = errno;
+    struct m *mp = arch_getm();
+    if (!was_sent(mp, info)) {
+        pass(sig, info, context);
+    } else if (mp) {
+        store_relaxed(&mp->signalled, 0);
+        if (!load_relaxed(&mp->inrt)) {
+            bool in_call = os_in_system_call(context);
+            if (in_call || !in_wrapper(context)) {
+                store_relaxed(&mp->inrt, 1);
+                compiler_barrier(); /* as in wefti_enter_as */
+                interrupted(mp, in_call);
+                store_release(&mp->inrt, 0); /* as in wefti_leave */
+            }
+        }
+    }
+    errno = saved;
+}
+
+/* ---- asking ---- */
+
+/* With the lock. */
+static void send(struct m *mp, int64_t now) {
+    if (load_relaxed(&S.phase) != WEFTI_UP || load_relaxed(&mp->attn.is.foreign) ||
+        load_relaxed(&mp->attn.is.bracket) || mp->tid == 0 || !mp->alt_lo)
+        return;
+    if (load_relaxed(&mp->signalled)) {
+        if (now - mp->signalled_at >= WEFTI_SLICE)
+            store_relaxed(&mp->attn.is.deaf, 1);
+        return;
+    }
+    mp->signalled_at = now;
+    store_relaxed(&mp->signalled, 1);
+    if (!os_signal_thread(mp->tid, S.preempt_signal))
+        store_relaxed(&mp->signalled, 0);
+}
+
+void wefti_preempt_p(struct p *pp) {
+    struct m *mp = load_relaxed(&pp->m); /* records are never freed: a stale one is told in vain */
+    if (!mp)
+        return;
+    store_relaxed(&mp->attn.is.preempt, 1);
+    if (S.preempt_signal == 0 || load_relaxed(&mp->inrt))
+        return;
+    int64_t now = os_nanotime();
+    wefti_lock(&S.lock);
+    if (load_relaxed(&pp->m) == mp)
+        send(mp, now);
+    wefti_unlock(&S.lock);
+}
+
+void wefti_preempt_listen(struct m *mp) {
+    if (S.preempt_signal)
+        os_signal_unblock(S.preempt_signal);
+    store_relaxed(&mp->signalled, 0);
+    store_relaxed(&mp->attn.is.deaf, 0);
+}
+
+void wefti_watch_strays(int64_t now) {
+    wefti_lock(&S.lock);
+    wefti_collect_strays();
+    struct m *mp;
+    for (int n = 0; n < AT_ONCE && (mp = S.strays) != NULL && now - mp->looked_at >= WEFTI_SLICE;
+         n++) {
+        int64_t cpu = mp->cpu, span = now - mp->looked_at;
+        remove_stray(mp);
+        add_stray(mp, now); /* at the end, and its clock is read */
+        if (mp->cpu - cpu >= COMPUTES(span)) {
+            store_relaxed(&mp->attn.is.preempt, 1);
+            if (!load_relaxed(&mp->inrt))
+                send(mp, now);
+        }
+    }
+    wefti_unlock(&S.lock);
+}
+
+/* ---- the disposition ---- */
+
+static bool usable(int64_t sig) {
+    switch (sig) {
+    case SIGKILL:
+    case SIGSTOP:
+    case SIGSEGV:
+    case SIGBUS:
+    case SIGFPE:
+    case SIGILL:
+    case SIGTRAP:
+    case SIGSYS:
+        return false;
+    default:
+        return sig >= 1 && (sig <= SIGSYS || (sig >= SIGRTMIN && sig <= SIGRTMAX));
+    }
+}
+
+int wefti_preempt_signal(void) {
+    static bool said;
+    if (wefti_knobs.asyncpreemptoff || wefti_knobs.seeded)
+        return 0;
+    if (wefti_knobs.preemptsignal == 0)
+        return SIGURG;
+    if (usable(wefti_knobs.preemptsignal))
+        return (int)wefti_knobs.preemptsignal;
+    if (!said)
+        wefti_warn("GODEBUG: signal %lld can't preempt: SIGURG does",
+                   (long long)wefti_knobs.preemptsignal);
+    said = true;
+    return SIGURG;
+}
+
+int wefti_preempt_signal_now(void) {
+    return S.preempt_signal;
+}
+
+static void go_direct(int sig) {
+#if defined(WEFTI_TSAN) && (defined(__x86_64__) || defined(__aarch64__))
+    struct {
+        void (*handler)(int, siginfo_t *, void *);
+        unsigned long flags;
+        void *restorer;
+        uint64_t mask;
+    } raw;
+    if (syscall(SYS_rt_sigaction, sig, NULL, &raw, sizeof raw.mask) != 0)
+        return;
+    raw.handler = on_preempt;
+    syscall(SYS_rt_sigaction, sig, &raw, NULL, sizeof raw.mask);
+#else
+    (void)sig;
+#endif
+}
+
+/* All but those that the handler's own faults would raise, and the C library's. */
+static void handler_mask(sigset_t *mask) {
+    static const int open[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
+    sigfillset(mask);
+    for (size_t i = 0; i < sizeof open / sizeof *open; i++)
+        sigdelset(mask, open[i]);
+}
+
+void wefti_preempt_install(void) {
+    owner = getpid();
+    int sig = S.preempt_signal;
+    if (installed == sig)
+        return;
+    if (installed) /* for the sake of those set aside */
+        sigaction(installed, &before, NULL);
+    installed = sig;
+    if (sig == 0)
+        return;
+#ifdef WEFTI_TSAN
+    nwraps = 0;
+    dl_iterate_phdr(find_wraps, NULL);
+#endif
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_sigaction = on_preempt;
+    action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
+    handler_mask(&action.sa_mask);
+    sigaction(sig, NULL, &before);
+    action.sa_flags |= before.sa_flags & (SA_NOCLDSTOP | SA_NOCLDWAIT);
+    sigaction(sig, &action, NULL);
+    go_direct(sig);
+}
+
+static void restore(void) {
+    struct sigaction now;
+    if (installed && sigaction(installed, NULL, &now) == 0 && is_ours(&now))
+        sigaction(installed, &before, NULL);
+    installed = 0;
+}
+
+/* A thread that was set aside may have a signal on its way: for it the handler stays. */
+void wefti_preempt_remove(void) {
+    os_yield(); /* one that is pending for this thread is handled now */
+    if (!S.stragglers)
+        restore();
+}
+
+void wefti_preempt_after_fork(void) {
+    restore();
+}
