@@ -116,7 +116,7 @@ static void holds_a_P(void) {
         continue;
 }
 
-TEST_ENV(P30_none_without_an_idle_P, "GOMAXPROCS=2") {
+TEST_ENV(P30_none_without_an_idle_P, "GOMAXPROCS=2", "GODEBUG=asyncpreemptoff=1") {
     uint32_t before, threads;
     weft_go(holds_a_P);
     while (!held)
