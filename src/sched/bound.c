@@ -16,8 +16,8 @@
  * itself, and if that one is bound, too, its M gets the P at once: no third thread is woken, and none
  * need exist. In line are first those in the P's own queue, then the global queue, to whose tail
  * the caller goes; but when as many turns went to the own queue as it had entries (rounds), the
- * global queue's head comes first, so nobody there waits for ever. Anything else, and an overdue timer,
- * is for an ordinary M, which searches as ever.
+ * global queue's head comes first, so nobody there waits for ever. Anything else (an
+ * overdue timer, ready descriptors, another GOMAXPROCS) is for an ordinary M, which searches as ever.
  *
  * Park against grant: the word becomes PARKED before the P is given away and before the thread
  * sleeps. A waker may ready the goroutine from then on, and a picker may offer a P before the
@@ -130,7 +130,8 @@ bool wefti_others_wait(struct p *pp) {
 
 static bool something_due(struct p *pp) {
     int64_t first = load_relaxed(&pp->timers->first);
-    return (first != 0 && first <= os_nanotime()) || load_relaxed(&S.netready);
+    return (first != 0 && first <= os_nanotime()) || load_relaxed(&S.netready) ||
+           load_relaxed(&S.procs_due) != 0;
 }
 
 /* The head of the own queue if it is bound; left where it is otherwise. */
