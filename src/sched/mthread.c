@@ -119,8 +119,12 @@ bool wefti_stop_m(struct m *mp) {
     wefti_midle_put(mp, now);
     wefti_unlock(&S.lock);
     struct p *pp = wefti_sleep_for_p(mp);
-    if (!pp)
+    if (!pp) {
+        wefti_lock(&S.lock);
+        wefti_midle_leave(mp); /* nobody else did, when the run is over */
+        wefti_unlock(&S.lock);
         return false;
+    }
     wefti_acquire_p(mp, pp);
     return true;
 }

@@ -199,6 +199,7 @@ void wefti_stop_world_p(struct p *pp);  /* counts pp as stopped; with the lock *
 /* ---- spares.c ---- */
 void wefti_midle_put(struct m *mp, int64_t now); /* with the lock */
 struct m *wefti_midle_get(struct p *pp);         /* with the lock: for pp; NULL: none */
+void wefti_midle_leave(struct m *mp);            /* with the lock: if it is there */
 void wefti_retire(int64_t now);                  /* ends Ms that have been spare for long */
 int64_t wefti_retire_due(void);                  /* with the lock: when the next one will; -1 */
 int64_t wefti_retire_every(void);                /* how often to look */
