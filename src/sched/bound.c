@@ -221,8 +221,11 @@ bool wefti_captive_here(struct m *mp, struct g *gp, bool has_p) {
         go_on(mp, gp, pp);
     if (up && !pp)
         up = sleep_here(mp, gp);
+    if (!up) /* it stays bound: it may stand in the queue still, and an M that began its search before
+                the run was over must not take it for one that runs anywhere */
+        return false;
     gp->captive = 0;
     if (!bound)
         wefti_bind(gp, NULL);
-    return up;
+    return true;
 }

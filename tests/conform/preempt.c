@@ -720,6 +720,40 @@ TEST_PLAIN(weft_run_ends_while_hogs_compute) {
     CHECK(test_count_threads() <= 1 + (SANITIZED ? 1 : 0));
 }
 
+/* Captives are let go while others still look for work, and must not take them for goroutines that
+ * run anywhere. */
+
+static atomic_bool main_left;
+
+static void until_main_left(void) {
+    while (!main_left)
+        compute();
+}
+
+static void yield_on(void) {
+    for (;;)
+        weft_yield();
+}
+
+static int app_with_captives(int argc, char **argv) {
+    (void)argc, (void)argv;
+    for (int i = 0; i < 6; i++)
+        weft_go(until_main_left);
+    for (int i = 0; i < 6; i++)
+        weft_go(yield_on);
+    weft_sleep(25 * WEFT_MILLISECOND);
+    main_left = true;
+    return 8;
+}
+
+TEST_ENV(runs_end_with_captives_in_the_queue, "GOMAXPROCS=3");
+TEST_PLAIN(runs_end_with_captives_in_the_queue) {
+    for (int i = 0; i < ROUNDS(20); i++) {
+        main_left = false;
+        CHECK_EQ(weft_run(app_with_captives, 0, NULL), 8);
+    }
+}
+
 TEST1(weft_run_in_a_goroutine_is_busy) {
     CHECK_EQ(weft_run(app_nothing, 0, NULL), -1);
     CHECK_EQ(errno, EBUSY);
