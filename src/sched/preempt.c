@@ -139,7 +139,7 @@ IN_HANDLER static bool in_wrapper(void *context) {
  * is cleared before `stolen` is looked at, and set after `stolen` is, so a stray is not missed.
  */
 static void push_stray(struct m *mp) {
-    if (xchg_seqcst(&mp->straying, 1) != 0) /* pairs with the one in wefti_collect_strays */
+    if (xchg_seqcst(&mp->straying, 1) != 0) /* pairs with the one in collect_strays */
         return;
     struct m *first = load_relaxed(&S.new_strays);
     do
@@ -159,6 +159,8 @@ static void add_stray(struct m *mp, int64_t now) {
 }
 
 static void remove_stray(struct m *mp) {
+    if (!mp->strayp)
+        return;
     *mp->strayp = mp->stray;
     if (mp->stray)
         mp->stray->strayp = mp->strayp;
@@ -168,16 +170,22 @@ static void remove_stray(struct m *mp) {
     store_relaxed(&S.nstrays, S.nstrays - 1);
 }
 
-void wefti_collect_strays(void) {
+/* With the lock: new ones are on the list afterwards. */
+static void collect_strays(void) {
     if (load_relaxed(&S.new_strays) == NULL)
         return;
     struct m *next, *mp = xchg_seqcst(&S.new_strays, NULL); /* pairs with push_stray */
     for (; mp; mp = next) {
         next = load_relaxed(&mp->newstray);
         xchg_seqcst(&mp->straying, 0); /* pairs with the one in push_stray */
-        if (load_relaxed(&mp->attn.is.stolen) && !mp->strayp && mp->tid != 0)
+        if (load_relaxed(&mp->attn.is.stolen) && !mp->strayp && !mp->straggler && mp->tid != 0)
             add_stray(mp, os_nanotime());
     }
+}
+
+void wefti_forget_stray(struct m *mp) {
+    collect_strays();
+    remove_stray(mp);
 }
 
 /* Its goroutine is in a system call: without the P from here on. */
@@ -198,16 +206,17 @@ static void become_stray(struct m *mp, struct g *gp) {
 bool wefti_stray_back(struct m *mp) {
     struct p *pp = mp->oldp;
     uint32_t syscall = WEFTI_P_SYSCALL;
-    bool kept = !load_acquire(&mp->attn.is.ended) &&
-                cas_seqcst(&pp->status, &syscall, WEFTI_P_RUNNING); /* with become_stray */
+    /* Who is set aside at the end of a run is so under the lock; the P may be the next run's then. */
     wefti_lock(&S.lock);
-    if (mp->strayp && load_relaxed(&S.phase) == WEFTI_UP)
-        remove_stray(mp);
+    bool kept = !load_relaxed(&mp->attn.is.ended) &&
+                cas_seqcst(&pp->status, &syscall, WEFTI_P_RUNNING); /* with become_stray */
+    remove_stray(mp);
     store_relaxed(&mp->attn.is.stolen, 0);
     wefti_unlock(&S.lock);
     if (kept) {
+        wefti_see_inside(load_relaxed(&pp->m));
         store_relaxed(&mp->p, pp);
-        store_relaxed(&pp->m, mp);
+        store_release(&pp->m, mp); /* as in wefti_acquire_p */
         store_relaxed(&pp->syscalltick, load_relaxed(&pp->syscalltick) + 1);
         store_relaxed(&mp->curg->status, WEFTI_G_RUNNING);
     }
@@ -317,16 +326,14 @@ static void send(struct m *mp, int64_t now) {
 }
 
 void wefti_preempt_p(struct p *pp) {
-    struct m *mp = load_relaxed(&pp->m); /* records are never freed: a stale one is told in vain */
-    if (!mp)
-        return;
-    store_relaxed(&mp->attn.is.preempt, 1);
-    if (S.preempt_signal == 0 || load_relaxed(&mp->inrt))
-        return;
     int64_t now = os_nanotime();
-    wefti_lock(&S.lock);
-    if (load_relaxed(&pp->m) == mp)
-        send(mp, now);
+    wefti_lock(&S.lock); /* an M that has a P now ends later, so its record is no other's yet */
+    struct m *mp = load_relaxed(&pp->m);
+    if (mp) {
+        store_relaxed(&mp->attn.is.preempt, 1);
+        if (S.preempt_signal != 0 && !load_relaxed(&mp->inrt))
+            send(mp, now);
+    }
     wefti_unlock(&S.lock);
 }
 
@@ -339,7 +346,7 @@ void wefti_preempt_listen(struct m *mp) {
 
 void wefti_watch_strays(int64_t now) {
     wefti_lock(&S.lock);
-    wefti_collect_strays();
+    collect_strays();
     struct m *mp;
     for (int n = 0; n < AT_ONCE && (mp = S.strays) != NULL && now - mp->looked_at >= WEFTI_SLICE;
          n++) {

@@ -262,7 +262,7 @@ void wefti_preempt_p(struct p *pp);      /* whoever runs on pp shall give way; n
 void wefti_preempt_listen(struct m *mp); /* a deaf M, on its thread */
 /* A stray M is back in the runtime: true when it has its P back, false when it has none. */
 bool wefti_stray_back(struct m *mp);
-void wefti_collect_strays(void); /* with the lock: new ones are on the list afterwards */
+void wefti_forget_stray(struct m *mp); /* with the lock: the M ends, or is set aside */
 void wefti_watch_strays(int64_t now);
 
 /* ---- sysmon.c ---- */
