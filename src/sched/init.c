@@ -261,7 +261,7 @@ static void take_down(struct m *mp) {
         wefti_stack_flush(pp);
         wefti_heap_flush(&pp->mem);
         pp->created = pp->ended = 0;
-        pp->schedtick = pp->syscalltick = 0;
+        wefti_first_slice(pp);
         pp->m = pp->stopm = NULL;
         pp->status = WEFTI_P_DEAD;
     }

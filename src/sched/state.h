@@ -189,7 +189,8 @@ bool wefti_stop_m(struct m *mp);   /* sleeps until given a P; false: the run is 
 void wefti_grant(struct m *mp, struct p *pp); /* hands pp to a sleeping M and wakes it */
 struct p *wefti_sleep_for_p(struct m *mp);    /* the other side; NULL: the run is over */
 struct m *wefti_new_m(void);                  /* a record, counted in nothing yet; with the lock */
-void wefti_thread_begin(struct m *mp);        /* on the new thread: TLS, errno, exception globals */
+void wefti_thread_begin(
+    struct m *mp); /* on the new thread: TLS, errno, exception globals; inside */
 void wefti_thread_end(struct m *mp);
 void wefti_release_m(struct m *mp); /* the record of an ended M; with the lock */
 void *wefti_spawner_main(void *arg);
@@ -247,6 +248,7 @@ struct m *wefti_stop_world(
     struct m *mp); /* the M afterwards: the outside one when the run is over, nothing stopped */
 void wefti_start_world(struct m *mp);
 bool wefti_resize(struct m *mp, uint32_t n);
+void wefti_first_slice(struct p *pp); /* of a run; nobody has the P */
 
 /* ---- procs.c ---- */
 uint32_t wefti_default_procs(void);    /* as CPUs and quotas are now */

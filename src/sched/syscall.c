@@ -39,8 +39,10 @@ void weft_block_enter(void) {
     if (unlikely(load_seqcst(&S.stopping))) {
         uint32_t syscall = WEFTI_P_SYSCALL;
         wefti_lock(&S.lock);
-        if (S.stopping && cas_seqcst(&pp->status, &syscall, WEFTI_P_STOPPED))
+        if (S.stopping && cas_seqcst(&pp->status, &syscall, WEFTI_P_STOPPED)) {
+            store_relaxed(&pp->m, NULL);
             wefti_stop_world_p(pp);
+        }
         wefti_unlock(&S.lock);
     }
     if (unlikely(load_relaxed(&S.monsleep)))
@@ -84,6 +86,7 @@ void weft_block_exit(void) {
     uint32_t syscall = WEFTI_P_SYSCALL;
     if (likely(!load_acquire(&mp->attn.is.ended) &&
                cas_seqcst(&pp->status, &syscall, WEFTI_P_RUNNING))) { /* with block_enter */
+        wefti_see_inside(load_relaxed(&pp->m)); /* another's, if the P came round meanwhile */
         store_relaxed(&mp->p, pp);
         store_release(&pp->m, mp); /* pairs with the load in look_at_running */
         store_relaxed(&pp->syscalltick, pp->syscalltick + 1);

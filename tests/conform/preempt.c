@@ -123,6 +123,38 @@ TEST_ENV(P2_spinners_started_by_another_goroutine, "GOMAXPROCS=2") {
     }
 }
 
+/* ---- the first slice of a run ---- */
+
+static atomic_bool other_ran;
+
+static void run_other(void) {
+    other_ran = true;
+}
+
+static int64_t clock_now(void) {
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return ts.tv_sec * WEFT_SECOND + ts.tv_nsec;
+}
+
+static int compute_until_cut(int argc, char **argv) {
+    (void)argc, (void)argv;
+    other_ran = false;
+    weft_go(run_other);
+    while (!other_ran)
+        compute();
+    return 0;
+}
+
+TEST_ENV(the_first_slice_is_a_whole_one, "GOMAXPROCS=1");
+TEST_PLAIN(the_first_slice_is_a_whole_one) {
+    for (int i = 0; i < 3; i++) { /* what the monitor remembers is of the run before */
+        int64_t start = clock_now();
+        CHECK_EQ(weft_run(compute_until_cut, 0, NULL), 0);
+        CHECK(clock_now() - start >= 10 * WEFT_MILLISECOND);
+    }
+}
+
 /* ---- fairness ---- */
 
 static bool all_moved(int n) {
