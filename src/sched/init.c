@@ -323,6 +323,7 @@ static void finish(struct m *mp) {
     stop_helpers();
     wefti_lock(&run_lock);
     take_down(mp);
+    wefti_preempt_settle(mp); /* sysmon is gone */
     wefti_preempt_remove();
     wefti_fault_remove();
 }

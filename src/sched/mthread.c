@@ -183,9 +183,9 @@ void wefti_thread_begin(struct m *mp) {
 void wefti_thread_end(struct m *mp) {
     wefti_lock(&S.lock);
     wefti_forget_stray(mp);
-    mp->tid = 0; /* no preemption signal is sent from here on, and … */
+    mp->tid = 0; /* no preemption signal is sent from here on */
     wefti_unlock(&S.lock);
-    os_yield(); /* … one that was is handled when this returns */
+    wefti_preempt_settle(mp);
     wefti_fault_stack_gone(mp);
     wefti_m = NULL;
 }

@@ -456,9 +456,14 @@ static void restore(void) {
     installed = 0;
 }
 
+void wefti_preempt_settle(struct m *mp) {
+    os_yield();
+    if (load_relaxed(&mp->signalled)) /* goroutine code blocked it */
+        wefti_preempt_listen(mp);
+}
+
 /* A thread that was set aside may have a signal on its way: for it the handler stays. */
 void wefti_preempt_remove(void) {
-    os_yield(); /* one that is pending for this thread is handled now */
     if (!S.stragglers)
         restore();
 }

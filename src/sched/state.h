@@ -262,6 +262,8 @@ void wefti_preempt_remove(void);
 void wefti_preempt_after_fork(void);     /* in the child: the disposition as before */
 void wefti_preempt_p(struct p *pp);      /* whoever runs on pp shall give way; no lock held */
 void wefti_preempt_listen(struct m *mp); /* a deaf M, on its thread */
+/* On the thread of an M that is sent no signal any more: one that was sent is handled afterwards. */
+void wefti_preempt_settle(struct m *mp);
 /* A stray M is back in the runtime: true when it has its P back, false when it has none. */
 bool wefti_stray_back(struct m *mp);
 void wefti_forget_stray(struct m *mp); /* with the lock: the M ends, or is set aside */

@@ -44,6 +44,12 @@ static void stop_hogs(void) {
     stop = false;
 }
 
+static int64_t nanos(void) {
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
 /* Waits by spinning, in plain memory, as a C program would. */
 static void spin_until(atomic_int *word, int value) {
     while (*word != value)
@@ -131,12 +137,6 @@ static void run_other(void) {
     other_ran = true;
 }
 
-static int64_t clock_now(void) {
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return ts.tv_sec * WEFT_SECOND + ts.tv_nsec;
-}
-
 static int compute_until_cut(int argc, char **argv) {
     (void)argc, (void)argv;
     other_ran = false;
@@ -149,9 +149,9 @@ static int compute_until_cut(int argc, char **argv) {
 TEST_ENV(the_first_slice_is_a_whole_one, "GOMAXPROCS=1");
 TEST_PLAIN(the_first_slice_is_a_whole_one) {
     for (int i = 0; i < 3; i++) { /* what the monitor remembers is of the run before */
-        int64_t start = clock_now();
+        int64_t start = nanos();
         CHECK_EQ(weft_run(compute_until_cut, 0, NULL), 0);
-        CHECK(clock_now() - start >= 10 * WEFT_MILLISECOND);
+        CHECK(nanos() - start >= 10 * WEFT_MILLISECOND);
     }
 }
 
@@ -288,12 +288,6 @@ TEST1(P22_an_unannounced_read_holds_no_P) {
 }
 
 /* Each of these fails with EINTR when a signal comes, whatever SA_RESTART says. */
-
-static int64_t nanos(void) {
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
 
 #define SPAN_MS 60
 
@@ -712,6 +706,23 @@ TEST_ENV(forks_beside_hogs, "GOMAXPROCS=2") {
 }
 
 /* ---- the end of a run ---- */
+
+/* The signal waits at a thread that blocks it, until after weft's handler is gone. */
+static int app_that_blocks_it(int argc, char **argv) {
+    (void)argc, (void)argv;
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, NULL);
+    weft_go(compute);
+    hog_for(15 * WEFT_MILLISECOND); /* it is sent meanwhile */
+    return 4;
+}
+
+TEST_ENV(a_signal_that_comes_late_ends_nothing, "GOMAXPROCS=1", "GODEBUG=preemptsignal=10");
+TEST_PLAIN(a_signal_that_comes_late_ends_nothing) {
+    for (int i = 0; i < 3; i++)
+        CHECK_EQ(weft_run(app_that_blocks_it, 0, NULL), 4);
+}
 
 static atomic_bool run_over, let_end;
 static atomic_ulong after_run[3];
