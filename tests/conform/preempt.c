@@ -763,8 +763,7 @@ TEST_PLAIN(weft_run_ends_while_hogs_compute) {
     CHECK(test_count_threads() <= 1 + (SANITIZED ? 1 : 0));
 }
 
-/* Captives are let go while others still look for work, and must not take them for goroutines that
- * run anywhere. */
+/* Captives are let go while others still look for work. */
 
 static atomic_bool main_left;
 
