@@ -121,11 +121,13 @@ bool wefti_need_p(struct m *mp, struct g *gp) {
     return up && (pp || sleep_bound(mp, gp));
 }
 
+/* All of it atomic: in the handler of a stray-to-be, where ThreadSanitizer sees no order with those
+ * who get the P next. */
 bool wefti_others_wait(struct p *pp) {
     int64_t first = load_relaxed(&pp->timers->first);
-    return load_relaxed(&S.global.n) != 0 || !wefti_runq_empty(&pp->runq) || pp->yielded.n != 0 ||
-           (first != 0 && first <= wefti_coarse()) || load_relaxed(&S.netready) ||
-           load_relaxed(&S.procs_due) != 0;
+    return load_relaxed(&S.global.n) != 0 || !wefti_runq_empty(&pp->runq) ||
+           load_relaxed(&pp->yielded.n) != 0 || (first != 0 && first <= wefti_coarse()) ||
+           load_relaxed(&S.netready) || load_relaxed(&S.procs_due) != 0;
 }
 
 static bool something_due(struct p *pp) {

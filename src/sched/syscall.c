@@ -29,7 +29,7 @@ void weft_block_enter(void) {
     }
     struct p *pp = mp->p;
     mp->oldp = pp;
-    store_relaxed(&pp->syscalltick, pp->syscalltick + 1);
+    store_relaxed(&pp->syscalltick, load_relaxed(&pp->syscalltick) + 1);
     store_relaxed(&mp->curg->status, WEFTI_G_SYSCALL);
     store_relaxed(&mp->curg->since, wefti_stamp());
     store_relaxed(&mp->attn.is.bracket, 1);
@@ -89,7 +89,7 @@ void weft_block_exit(void) {
         wefti_see_inside(load_relaxed(&pp->m)); /* another's, if the P came round meanwhile */
         store_relaxed(&mp->p, pp);
         store_release(&pp->m, mp); /* pairs with the load in look_at_running */
-        store_relaxed(&pp->syscalltick, pp->syscalltick + 1);
+        store_relaxed(&pp->syscalltick, load_relaxed(&pp->syscalltick) + 1);
     } else {
         mp = wefti_without_p(mp, true);
     }
