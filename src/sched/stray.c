@@ -114,9 +114,10 @@ void wefti_become_stray(struct m *mp, struct g *gp) {
 
 bool wefti_lost_p(struct m *mp) {
     uint8_t stolen = load_relaxed(&mp->attn.is.stolen);
-    if (likely(stolen == 0) ||
-        (stolen == WEFTI_ASKED &&
-         cas_seqcst(&mp->attn.is.stolen, &stolen, 0))) /* pairs with the swap in wefti_retake */
+    if (stolen == WEFTI_ASKED &&
+        cas_seqcst(&mp->attn.is.stolen, &stolen, 0)) /* pairs with the swap in wefti_retake */
+        return false;
+    if (likely(stolen != WEFTI_TAKEN)) /* by now: the monitor gave up its look, too */
         return false;
     if (mp->p) { /* the monitor's by now */
         store_relaxed(&mp->p, NULL);
