@@ -306,7 +306,7 @@ union wefti_attn {
     uint64_t word;
     struct {
         uint8_t preempt; /* time slice is over, or the world stops (sysmon, stop the world) */
-        uint8_t stolen;  /* its P was taken while it was in a system call (preempt.c) */
+        uint8_t stolen; /* WEFTI_ASKED or WEFTI_TAKEN: its P, while it is in the kernel (stray.c) */
         uint8_t bracket; /* inside weft_block (the M itself) */
         uint8_t foreign; /* a thread of the program's: gets a P for each call (the M itself) */
         uint8_t forked;  /* a fork's child (the fork handler) */
@@ -314,6 +314,11 @@ union wefti_attn {
         uint8_t deaf;    /* it does not answer the preemption signal (sysmon) */
         uint8_t pad;
     } is;
+};
+
+enum wefti_stolen {
+    WEFTI_ASKED = 1, /* the monitor looks whether its P can be taken */
+    WEFTI_TAKEN = 2, /* its P is not its own any more */
 };
 
 /* A thread. Records are never freed: sysmon and dumps look at them without a lock. */
@@ -457,6 +462,8 @@ struct p {
         uint32_t globaltick;
         uint32_t told; /* the slice that was to end … */
         int64_t toldwhen;
+        uint32_t cputick; /* the slice in which the M's CPU clock … */
+        int64_t cpu;      /* … said this */
     } mon;
 
     struct wefti_stack stacks[WEFTI_STACK_CACHE]; /* free stacks of the default size, last first */

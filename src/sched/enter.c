@@ -13,7 +13,8 @@
  *   ended      the run is over: the goroutine goes no further, its M ends
  *   foreign    see above
  *   bracket    a call inside weft_block: takes a P for its duration
- *   stolen     its P was taken while it was in a system call: needs one, like a bracket's end
+ *   stolen     its P was taken while it was in a system call: needs one, like a bracket's end; or
+ *              the monitor is about to take it, and comes too late
  *   deaf       it did not answer the preemption signal: its thread must hear it again
  *   preempt    the time slice is over, or the world stops: in a call that may park the goroutine
  *              goes to the global queue, in others it stays on its thread and waits for a P (captive)
@@ -299,7 +300,7 @@ struct m *wefti_enter_slow(bool may_park) {
         wefti_abandon(mp);
     if (unlikely(load_relaxed(&mp->attn.is.deaf)))
         wefti_preempt_listen(mp);
-    if (unlikely(load_relaxed(&mp->attn.is.stolen)) && !wefti_stray_back(mp))
+    if (unlikely(wefti_lost_p(mp)) && !wefti_stray_back(mp))
         return wefti_without_p(mp, may_park);
     if (load_relaxed(&mp->attn.is.bracket)) {
         mp->giveback = 1;
