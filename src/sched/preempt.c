@@ -306,7 +306,7 @@ static void send(struct m *mp, int64_t now) {
         load_relaxed(&mp->attn.is.bracket) || mp->tid == 0 || !mp->alt_lo)
         return;
     if (load_relaxed(&mp->signalled)) {
-        if (now - mp->signalled_at >= WEFTI_SLICE)
+        if (now - mp->signalled_at >= S.slice)
             store_relaxed(&mp->attn.is.deaf, 1);
         return;
     }
@@ -341,8 +341,7 @@ void wefti_watch_strays(int64_t now) {
     wefti_lock(&S.lock);
     wefti_collect_strays();
     struct m *mp;
-    for (int n = 0; n < AT_ONCE && (mp = S.strays) != NULL && now - mp->looked_at >= WEFTI_SLICE;
-         n++) {
+    for (int n = 0; n < AT_ONCE && (mp = S.strays) != NULL && now - mp->looked_at >= S.slice; n++) {
         int64_t cpu = mp->cpu, span = now - mp->looked_at;
         remove_stray(mp);
         add_stray(mp, now); /* at the end, and its clock is read */
