@@ -260,13 +260,17 @@ IN_HANDLER static void pass(int sig, siginfo_t *info, void *context) {
     if (before.sa_flags & SA_SIGINFO) {
         before.sa_sigaction(sig, info, context);
     } else if (before.sa_handler == SIG_DFL) {
-        if (sig == SIGURG || sig == SIGWINCH || sig == SIGCHLD || sig == SIGCONT)
-            return; /* ignored */
+        if (sig == SIGURG || sig == SIGWINCH || sig == SIGCHLD || sig == SIGCONT) {
+            os_in_system_call(sig, context); /* ignored: so it interrupts nothing */
+            return;
+        }
         struct sigaction now;
         if (sigaction(sig, NULL, &now) == 0 && is_ours(&now))
             sigaction(sig, &before, NULL);
         kill(getpid(), sig); /* it comes when this handler returns */
-    } else if (before.sa_handler != SIG_IGN) {
+    } else if (before.sa_handler == SIG_IGN) {
+        os_in_system_call(sig, context);
+    } else {
         before.sa_handler(sig);
     }
 }
@@ -286,7 +290,7 @@ IN_HANDLER static void on_preempt(int sig, siginfo_t *info, void *context) {
     } else if (mp) {
         store_relaxed(&mp->signalled, 0);
         if (!load_relaxed(&mp->inrt)) {
-            bool in_call = os_in_system_call(context);
+            bool in_call = os_in_system_call(sig, context);
             if (in_call || !in_wrapper(context)) {
                 store_relaxed(&mp->inrt, 1);
                 compiler_barrier(); /* as in wefti_enter_as */
@@ -333,8 +337,11 @@ void wefti_preempt_p(struct p *pp) {
 void wefti_preempt_listen(struct m *mp) {
     if (S.preempt_signal)
         os_signal_unblock(S.preempt_signal);
+    wefti_lock(&S.lock); /* none is on its way */
+    os_yield();          /* one that was sent is handled when this returns */
     store_relaxed(&mp->signalled, 0);
     store_relaxed(&mp->attn.is.deaf, 0);
+    wefti_unlock(&S.lock);
 }
 
 void wefti_watch_strays(int64_t now) {
