@@ -176,6 +176,7 @@ static int app(int argc, char **argv) {
     soak_run(&rand, file, done);
     soak_file_close(file);
     weft_wg_wait(&reader);
+    soak_file_end(file);
     soak_over = true;
     weft_wg_wait(&others);
     weft_chan_unref(a);

@@ -50,6 +50,7 @@ __attribute__((noreturn, format(printf, 3, 4))) void soak_fail(const char *file,
 /* A group's shared things: made before its goroutines start, and looked at when all have ended. */
 void *soak_file_make(void);
 void soak_file_close(void *shared); /* all but its reader have ended */
+void soak_file_end(void *shared);
 void *soak_queue_make(void);
 void *soak_mutex_make(void);
 void *soak_pipes_make(void);

@@ -38,6 +38,12 @@ void soak_file_close(void *shared) {
     SOAK_CHECK(fclose(f->out) == 0);
 }
 
+void soak_file_end(void *shared) {
+    struct file *f = shared;
+    close(f->in);
+    free(f);
+}
+
 void soak_prints(struct soak_worker *w) {
     struct file *f = w->shared;
     do {
@@ -82,6 +88,4 @@ void soak_reads_lines(struct soak_worker *w) {
         soak_rest(w);
     }
     SOAK_CHECK(have == 0);
-    close(f->in);
-    free(f);
 }
