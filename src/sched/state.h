@@ -86,6 +86,7 @@ struct wefti_sched {
     uint32_t nstrays;               /* how many; lock (atomic) */
     struct m *new_strays;           /* not on the list yet, by newstray (atomic) */
     int preempt_signal;             /* 0: none; constant during a run */
+    int64_t slice; /* nanoseconds a goroutine may run while others wait; constant during a run */
 
     uint32_t timekeeper;  /* an M is the keeper: sleeps until a timer is due or a descriptor is
                              ready (atomic) */
@@ -133,7 +134,7 @@ extern struct wefti_sched wefti_sched;
 #define WEFTI_MAXPROCS 4096
 #define WEFTI_MAX_THREADS 10000
 #define WEFTI_GLOBAL_EVERY 61
-#define WEFTI_SLICE 10000000 /* nanoseconds a goroutine may run while others wait */
+#define WEFTI_SLICE 10000000 /* S.slice, unless GODEBUG=preemptslice says otherwise */
 /* Nanoseconds after which an M that was told to give way and was inside is told again. It is
  * nearly always inside ThreadSanitizer, where there is one. */
 #ifdef WEFTI_TSAN

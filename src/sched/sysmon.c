@@ -65,7 +65,7 @@ static bool slice_over(struct p *pp, int64_t now) {
         if (load_acquire(&pp->slicetick) == tick) /* pairs with go_on in bound.c */
             pp->mon.schedwhen = load_relaxed(&pp->slicewhen);
     }
-    return now - pp->mon.schedwhen >= WEFTI_SLICE;
+    return now - pp->mon.schedwhen >= S.slice;
 }
 
 static int64_t next_end; /* when a slice is over that others wait for; 0: none */
@@ -89,7 +89,7 @@ static bool retake_bracket(struct m *self, struct p *pp, int64_t now) {
         pp->mon.syscallwhen = now;
         return false;
     }
-    if (!others && idle_elsewhere() && now - pp->mon.syscallwhen < WEFTI_SLICE)
+    if (!others && idle_elsewhere() && now - pp->mon.syscallwhen < S.slice)
         return false;
     uint32_t syscall = WEFTI_P_SYSCALL;
     struct m *mp = load_relaxed(&pp->m);
@@ -133,7 +133,7 @@ static bool look_at_running(struct m *self, struct p *pp, int64_t now) {
         pp->mon.toldwhen = now;
         ends_at(now + (WEFTI_RETRY < SOON ? WEFTI_RETRY : SOON));
     } else {
-        ends_at(over ? now + WEFTI_RETRY : pp->mon.schedwhen + WEFTI_SLICE);
+        ends_at(over ? now + WEFTI_RETRY : pp->mon.schedwhen + S.slice);
     }
     return false;
 }
