@@ -97,7 +97,8 @@ bool wefti_lost_p(struct m *mp) {
     uint8_t stolen = load_relaxed(&mp->attn.is.stolen);
     if (likely(stolen == 0) ||
         (stolen == WEFTI_ASKED &&
-         cas_seqcst(&mp->attn.is.stolen, &stolen, 0))) /* pairs with the swap in wefti_retake */
+         cas_seqcst(&mp->attn.is.stolen, &stolen, 0)) || /* pairs with the swap in wefti_retake */
+        stolen == 0) /* the monitor took ASKED back itself, just now */
         return false;
     if (mp->p) { /* the monitor's by now */
         store_relaxed(&mp->p, NULL);
