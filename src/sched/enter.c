@@ -52,7 +52,7 @@ static void make_outside(struct m *mp) {
     mp->curg = &mp->foreign;
     mp->foreign.foreign = 1;
     wefti_bind(&mp->foreign, mp);
-    mp->giveback = 1;
+    mp->giveback = WEFTI_GIVEBACK;
     mp->outside = 1;
 }
 
@@ -161,7 +161,7 @@ static struct m *enter_foreign(struct m *mp) {
                 mp = attach_thread();
             store_relaxed(&mp->inrt, 1);
             if (join_run(mp)) {
-                mp->giveback = 1;
+                mp->giveback = WEFTI_GIVEBACK;
                 if (wefti_need_p(mp, &mp->foreign))
                     return mp;
                 leave_run(mp);
@@ -211,6 +211,11 @@ struct m *wefti_foreign_wait_over(struct m *mp, struct g *gp) {
 }
 
 void wefti_giveback(struct m *mp) {
+    if (mp->giveback == WEFTI_GIVEBACK_BLOCKY) {
+        mp->giveback = 0;
+        wefti_leave_blocky(mp);
+        return;
+    }
     if (mp->outside) {
         wefti_unlock(&outside.lock);
         return;
@@ -307,7 +312,7 @@ struct m *wefti_enter_slow(bool may_park) {
     if (unlikely(wefti_lost_p(mp)) && !wefti_stray_back(mp))
         return wefti_without_p(mp, may_park);
     if (load_relaxed(&mp->attn.is.bracket)) {
-        mp->giveback = 1;
+        mp->giveback = WEFTI_GIVEBACK;
         struct g *gp = mp->curg;
         struct m *bound = gp->bound;
         wefti_bind(gp, mp);

@@ -145,6 +145,7 @@ static void interrupted(struct m *mp, bool in_call) {
         if (in_call)
             return;
         if (!wefti_stray_back(mp)) {
+            wefti_forget_blocky(gp);
             store_relaxed(&mp->attn.is.preempt, 0);
             if (!wefti_captive_here(mp, gp, false))
                 let_go(mp, gp);

@@ -67,6 +67,7 @@ static void taken(struct p *pp, struct m *mp) {
     struct g *gp = load_relaxed(&mp->curg);
     store_relaxed(&gp->status, WEFTI_G_SYSCALL);
     store_relaxed(&gp->since, wefti_stamp());
+    wefti_count_loss(gp);
     store_relaxed(&pp->m, NULL);
     store_relaxed(&pp->status, WEFTI_P_IDLE);
     if (!mp->strayp)

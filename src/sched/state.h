@@ -87,7 +87,7 @@ struct wefti_sched {
     uint32_t nstrays;               /* how many; lock (atomic) */
     struct m *new_strays;           /* not on the list yet, by newstray (atomic) */
     int preempt_signal;             /* 0: none; constant during a run */
-    uint32_t unrestricted;          /* sysmon's thread, which tells then how others are: its tid (atomic) */
+    uint32_t unrestricted;          /* sysmon's thread if it may run on all CPUs (atomic) */
 
     uint32_t timekeeper;  /* an M is the keeper: sleeps until a timer is due or a descriptor is
                              ready (atomic) */
@@ -283,7 +283,10 @@ void wefti_become_stray(struct m *mp, struct g *gp); /* by the signal's handler,
 void wefti_add_stray(struct m *mp, int64_t now);     /* with the lock: its P is the caller's */
 /* A stray M is back in the runtime: true when it has its P back, false when it has none. */
 bool wefti_stray_back(struct m *mp);
-void wefti_collect_strays(void); /* with the lock: new ones are on the list afterwards */
+void wefti_leave_blocky(struct m *mp);  /* leaving: without the P, if others wait for it */
+void wefti_count_loss(struct g *gp);    /* its P was taken; with the lock */
+void wefti_forget_blocky(struct g *gp); /* it computes */
+void wefti_collect_strays(void);        /* with the lock: new ones are on the list afterwards */
 void wefti_watch_strays(int64_t now);
 
 /* ---- retake.c ---- */

@@ -24,6 +24,14 @@
  * itself where it is 0, and the M inside clears it once it is on no list and has given up its old P.
  * With TAKEN by the monitor `p` of the M still names the P that was taken: the M alone writes its p.
  *
+ * Blocky goroutines. One that lost its P in the kernel twice in a row will do so again, and each time
+ * the P stands still until the monitor has seen it. So it is marked, and from then on leaves its next
+ * call into weft after which it could run on without its P, if others wait for that: it is a stray from
+ * the start, and another M goes on with the P at once. It stays so until it was back within BRIEF, for then
+ * it did not block, or until it computes on. The mark is looked at where a goroutine comes back
+ * from a switch, together with others (load_special in proc.c); a goroutine that never parks loses
+ * its P once and stays a stray.
+ *
  * The list has all strays, in the order in which they were looked at last. The handler may not take
  * the lock (it may have interrupted a function that ThreadSanitizer wraps); it puts its M on a stack,
  * and whoever has the lock moves that to the list. `straying` says that the M is on the stack; it is
@@ -31,6 +39,8 @@
  */
 #include "state.h"
 
+#define BLOCKY 2                    /* losses in a row from which on a goroutine is blocky */
+#define BRIEF 20000                 /* nanoseconds within which nothing blocks that is worth it */
 #define AT_ONCE 16                  /* strays looked at in one go */
 #define COMPUTES(span) ((span) / 4) /* so much of a span on the CPU is not waiting */
 
@@ -107,6 +117,53 @@ bool wefti_lost_p(struct m *mp) {
     return true;
 }
 
+/* With the lock. */
+static void count_return(struct m *mp, struct g *gp) {
+    if (mp->strayed_at != 0 && gp->blocky > 0 && os_nanotime() - mp->strayed_at < BRIEF)
+        gp->blocky--;
+    mp->strayed_at = 0;
+    if (gp->blocky >= BLOCKY && !gp->bound)
+        gp->special |= WEFTI_SPECIAL_BLOCKY;
+    else
+        gp->special &= (uint8_t)~WEFTI_SPECIAL_BLOCKY;
+}
+
+void wefti_count_loss(struct g *gp) {
+    if (gp->blocky < WEFTI_BLOCKY_MOST)
+        gp->blocky++;
+}
+
+void wefti_leave_blocky(struct m *mp) {
+    struct g *gp = mp->curg;
+    struct p *pp = mp->p;
+    if (!(gp->special & WEFTI_SPECIAL_BLOCKY) || gp->bound || !wefti_others_wait(pp))
+        return;
+    int64_t now = os_nanotime();
+    wefti_lock(&S.lock);
+    bool up = load_relaxed(&S.phase) == WEFTI_UP;
+    if (up) {
+        wefti_release_p(mp);
+        mp->oldp = NULL;
+        mp->strayed_at = now;
+        store_relaxed(&gp->status, WEFTI_G_SYSCALL);
+        store_relaxed(&gp->since, wefti_stamp());
+        store_relaxed(&mp->attn.is.stolen, WEFTI_TAKEN);
+        wefti_collect_strays();
+        if (!mp->strayp)
+            wefti_add_stray(mp, now);
+    }
+    wefti_unlock(&S.lock);
+    if (up)
+        wefti_hand_off(mp, pp);
+}
+
+void wefti_forget_blocky(struct g *gp) {
+    wefti_lock(&S.lock);
+    gp->blocky = 0;
+    wefti_unlock(&S.lock);
+    gp->special &= (uint8_t)~WEFTI_SPECIAL_BLOCKY;
+}
+
 bool wefti_stray_back(struct m *mp) {
     struct p *pp = mp->oldp;
     uint32_t syscall = WEFTI_P_SYSCALL;
@@ -116,6 +173,7 @@ bool wefti_stray_back(struct m *mp) {
     if (mp->strayp && load_relaxed(&S.phase) == WEFTI_UP)
         remove_stray(mp);
     store_relaxed(&mp->attn.is.stolen, 0);
+    count_return(mp, mp->curg);
     wefti_unlock(&S.lock);
     if (kept) {
         store_relaxed(&mp->p, pp);
