@@ -124,6 +124,18 @@ struct os_pretend {
 };
 extern struct os_pretend os_pretend;
 
+/* ---- where threads run (linux/affinity.c) ---- */
+struct os_affinity {
+    uint64_t bits[16];
+};
+int os_cpu(void); /* that the caller is on */
+/* The caller has all CPUs that it may have, and gets those that will be added. */
+bool os_unrestricted(void);
+/* Keeps a sleeping thread to one of its CPUs, until os_unpin. `model`: a thread that is known to
+ * be unrestricted, or 0. False: nothing was done. */
+bool os_pin(uint32_t tid, int cpu, uint32_t model, struct os_affinity *before);
+void os_unpin(uint32_t tid, int cpu, const struct os_affinity *before);
+
 /* ---- output and the end ---- */
 void os_write(int fd, const char *text, size_t n);
 __attribute__((noreturn)) void os_exit_now(int status);

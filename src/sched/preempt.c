@@ -158,9 +158,9 @@ static void give_up_p(struct m *mp, bool in_call) {
     }
     if (!mp->p)
         return;
+    bool cut = load_relaxed(&mp->attn.is.preempt) == WEFTI_CUT;
     store_relaxed(&mp->attn.is.preempt, 0);
-    if (load_acquire(&S.phase) != WEFTI_UP ||
-        (!load_acquire(&S.stopping) && !wefti_others_wait(mp->p)))
+    if (load_acquire(&S.phase) != WEFTI_UP || !wefti_gives_way(mp->p, gp, cut && !in_call))
         return;
     if (in_call)
         wefti_become_stray(mp, gp);
@@ -227,8 +227,8 @@ IN_HANDLER static void on_preempt(int sig, siginfo_t *info, void *context) {
 
 /* ---- asking ---- */
 
-void wefti_preempt_m(struct m *mp, int64_t now) {
-    store_relaxed(&mp->attn.is.preempt, 1);
+void wefti_preempt_m(struct m *mp, enum wefti_preempt how, int64_t now) {
+    store_relaxed(&mp->attn.is.preempt, (uint8_t)how);
     if (S.preempt_signal == 0 || load_relaxed(&mp->inrt))
         return;
     if (load_relaxed(&S.phase) != WEFTI_UP || load_relaxed(&mp->attn.is.foreign) ||
@@ -245,12 +245,12 @@ void wefti_preempt_m(struct m *mp, int64_t now) {
         store_relaxed(&mp->signalled, 0);
 }
 
-void wefti_preempt_p(struct p *pp) {
+void wefti_preempt_p(struct p *pp, enum wefti_preempt how) {
     int64_t now = os_nanotime();
     wefti_lock(&S.lock); /* an M that has a P now ends later, so its record is no other's yet */
     struct m *mp = load_relaxed(&pp->m);
     if (mp)
-        wefti_preempt_m(mp, now);
+        wefti_preempt_m(mp, how, now);
     wefti_unlock(&S.lock);
 }
 

@@ -205,7 +205,7 @@ void wefti_watch_strays(int64_t now) {
         remove_stray(mp);
         wefti_add_stray(mp, now); /* at the end, and its clock is read */
         if (mp->cpu - cpu >= COMPUTES(span))
-            wefti_preempt_m(mp, now);
+            wefti_preempt_m(mp, WEFTI_SLICE_OVER, now);
     }
     wefti_unlock(&S.lock);
 }
