@@ -183,7 +183,7 @@ void wefti_thread_begin(struct m *mp) {
 void wefti_thread_end(struct m *mp) {
     wefti_lock(&S.lock);
     wefti_forget_stray(mp);
-    mp->tid = 0; /* no preemption signal is sent from here on */
+    store_relaxed(&mp->tid, 0); /* no preemption signal is sent from here on */
     wefti_unlock(&S.lock);
     wefti_preempt_settle(mp);
     wefti_fault_stack_gone(mp);
