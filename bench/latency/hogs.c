@@ -154,10 +154,25 @@ static void run_overhead_two_wait(void) {
     run_overhead(4);
 }
 
+/* ---- a pair that hands on to each other, beside one that computes on the same P ---- */
+
+static void run_pair(void) {
+    struct lat_pair pair;
+    lat_pair_start(&pair);
+    double alone = lat_pair_alone(&pair);
+    CHECK(weft_go(hog, &hogs[0]) == 0, "out of goroutines");
+    i64 start = lat_clock(), before = pair.rounds;
+    weft_sleep(lat_window);
+    double wall = (double)(lat_clock() - start);
+    lat_row(alone, "pair_alone_per_s");
+    lat_row((double)(pair.rounds - before) * 1e9 / wall, "pair_beside_hog_per_s");
+}
+
 const struct lat_case lat_hogs[] = {
     {.name = "hogs4", .only_p = 2, .run = run_four},
     {.name = "hogs100", .only_p = 2, .run = run_hundred},
     {.name = "hogs1000", .only_p = 2, .run = run_thousand},
+    {.name = "pair", .only_p = 1, .run = run_pair},
     {.name = "overhead2", .only_p = 2, .run = run_overhead_nobody_waits},
     {.name = "overhead4", .only_p = 2, .run = run_overhead_two_wait},
     {0},

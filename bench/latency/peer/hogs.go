@@ -203,7 +203,20 @@ func sleeps(over *atomic.Bool, late []int64) []int64 {
 	return late
 }
 
+func pairBesideHog() {
+	p := startPair()
+	alone := p.alone()
+	startHogs(1)
+	t, before := clock(), p.rounds.Load()
+	time.Sleep(window)
+	wall := float64(clock() - t)
+	row(alone, "pair_alone_per_s")
+	row(float64(p.rounds.Load()-before)*1e9/wall, "pair_beside_hog_per_s")
+}
+
 func init() {
+	only1["pair"] = true
+	cases["pair"] = pairBesideHog
 	on2("hogs4", four)
 	on2("hogs100", func() { crowd(100, window) })
 	on2("hogs1000", func() { crowd(1000, window*11/5) })
