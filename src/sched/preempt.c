@@ -234,15 +234,10 @@ void wefti_preempt_m(struct m *mp, int64_t now) {
 }
 
 void wefti_preempt_p(struct p *pp) {
-    struct m *mp = load_relaxed(&pp->m); /* records are never freed: a stale one is told in vain */
-    if (!mp)
-        return;
-    store_relaxed(&mp->attn.is.preempt, 1);
-    if (S.preempt_signal == 0 || load_relaxed(&mp->inrt))
-        return;
     int64_t now = os_nanotime();
-    wefti_lock(&S.lock);
-    if (load_relaxed(&pp->m) == mp)
+    wefti_lock(&S.lock); /* an M that has a P now ends later, so its record is no other's yet */
+    struct m *mp = load_relaxed(&pp->m);
+    if (mp)
         wefti_preempt_m(mp, now);
     wefti_unlock(&S.lock);
 }
@@ -348,9 +343,14 @@ static void restore(void) {
     installed = 0;
 }
 
+void wefti_preempt_settle(struct m *mp) {
+    os_yield();
+    if (load_relaxed(&mp->signalled)) /* goroutine code blocked it */
+        wefti_preempt_listen(mp);
+}
+
 /* A thread that was set aside may have a signal on its way: for it the handler stays. */
 void wefti_preempt_remove(void) {
-    os_yield(); /* one that is pending for this thread is handled now */
     if (!S.stragglers)
         restore();
 }

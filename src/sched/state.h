@@ -191,7 +191,8 @@ bool wefti_stop_m(struct m *mp);   /* sleeps until given a P; false: the run is 
 void wefti_grant(struct m *mp, struct p *pp); /* hands pp to a sleeping M and wakes it */
 struct p *wefti_sleep_for_p(struct m *mp);    /* the other side; NULL: the run is over */
 struct m *wefti_new_m(void);                  /* a record, counted in nothing yet; with the lock */
-void wefti_thread_begin(struct m *mp);        /* on the new thread: TLS, errno, exception globals */
+void wefti_thread_begin(
+    struct m *mp); /* on the new thread: TLS, errno, exception globals; inside */
 void wefti_thread_end(struct m *mp);
 void wefti_release_m(struct m *mp); /* the record of an ended M; with the lock */
 void *wefti_spawner_main(void *arg);
@@ -201,6 +202,7 @@ void wefti_stop_world_p(struct p *pp);  /* counts pp as stopped; with the lock *
 /* ---- spares.c ---- */
 void wefti_midle_put(struct m *mp, int64_t now); /* with the lock */
 struct m *wefti_midle_get(struct p *pp);         /* with the lock: for pp; NULL: none */
+void wefti_midle_leave(struct m *mp);            /* with the lock: if it is there */
 void wefti_retire(int64_t now);                  /* ends Ms that have been spare for long */
 int64_t wefti_retire_due(void);                  /* with the lock: when the next one will; -1 */
 int64_t wefti_retire_every(void);                /* how often to look */
@@ -248,6 +250,7 @@ struct m *wefti_stop_world(
     struct m *mp); /* the M afterwards: the outside one when the run is over, nothing stopped */
 void wefti_start_world(struct m *mp);
 bool wefti_resize(struct m *mp, uint32_t n);
+void wefti_first_slice(struct p *pp); /* of a run; nobody has the P */
 
 /* ---- procs.c ---- */
 uint32_t wefti_default_procs(void);    /* as CPUs and quotas are now */
@@ -262,6 +265,8 @@ void wefti_preempt_after_fork(void);     /* in the child: the disposition as bef
 void wefti_preempt_p(struct p *pp);      /* whoever runs on pp shall give way; no lock held */
 void wefti_preempt_listen(struct m *mp); /* a deaf M, on its thread */
 void wefti_preempt_m(struct m *mp, int64_t now); /* mp shall give way; with the lock */
+/* On the thread of an M that is sent no signal any more: one that was sent is handled afterwards. */
+void wefti_preempt_settle(struct m *mp);
 
 /* ---- stray.c ---- */
 /* On the M's thread, inside: it has lost its P, and none is left. Ends a look of the monitor's. */
@@ -273,7 +278,7 @@ bool wefti_stray_back(struct m *mp);
 void wefti_leave_blocky(struct m *mp);  /* leaving: without the P, if others wait for it */
 void wefti_count_loss(struct g *gp);    /* its P was taken; with the lock */
 void wefti_forget_blocky(struct g *gp); /* it computes */
-void wefti_collect_strays(void);        /* with the lock: new ones are on the list afterwards */
+void wefti_forget_stray(struct m *mp);  /* with the lock: the M ends, or is set aside */
 void wefti_watch_strays(int64_t now);
 
 /* ---- retake.c ---- */
