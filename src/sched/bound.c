@@ -40,10 +40,7 @@ static void count_blocked(struct m *mp) {
 
 static void go_on(struct m *mp, struct g *gp, struct p *pp) {
     wefti_acquire_p(mp, pp);
-    uint32_t tick = pp->schedtick + 1;
-    store_relaxed(&pp->slicewhen, os_nanotime());
-    store_release(&pp->slicetick, tick); /* pairs with slice_over in sysmon.c */
-    store_relaxed(&pp->schedtick, tick);
+    wefti_slice_begins(pp, gp);
     store_relaxed(&gp->m, mp);
     store_relaxed(&gp->status, WEFTI_G_RUNNING);
 }
@@ -130,12 +127,6 @@ bool wefti_others_wait(struct p *pp) {
            load_relaxed(&S.netready) || load_relaxed(&S.procs_due) != 0;
 }
 
-static bool something_due(struct p *pp) {
-    int64_t first = load_relaxed(&pp->timers->first);
-    return (first != 0 && first <= os_nanotime()) || load_relaxed(&S.netready) ||
-           load_relaxed(&S.procs_due) != 0;
-}
-
 /* The head of the own queue if it is bound; left where it is otherwise. */
 static struct g *bound_in_own(struct p *pp) {
     bool front;
@@ -166,10 +157,12 @@ void wefti_begin_in_global(struct p *pp) {
     pp->turn = 0;
 }
 
-/* gp, whose M is mp, to the tail of the global queue; its P to whose turn it is. */
+/* gp, whose M is mp, to the tail of the global queue, or, when its slice goes on, to its head; its P
+ * to whose turn it is. */
 static void hand_on(struct m *mp, struct g *gp) {
     struct p *pp = mp->p;
-    bool own = pp->rounds > 0 && !wefti_runq_empty(&pp->runq), search = something_due(pp);
+    store_relaxed(&pp->turns, pp->turns + 1);
+    bool own = pp->rounds > 0 && !wefti_runq_empty(&pp->runq), search = wefti_something_due(pp);
     struct g *next = own && !search ? bound_in_own(pp) : NULL;
     if (own)
         pp->rounds--;
@@ -184,12 +177,17 @@ static void hand_on(struct m *mp, struct g *gp) {
         wefti_glist_push(&S.global, next);
         next = NULL;
     }
-    wefti_glist_push(&S.global, gp);
+    if (gp->used)
+        wefti_glist_push_front(&S.global, gp);
+    else
+        wefti_glist_push(&S.global, gp);
     wefti_unlock(&S.lock);
+    mp->leaving = 1;
     if (next)
         wefti_grant(next->bound, pp);
     else
         wefti_hand_off(mp, pp);
+    mp->leaving = 0;
     if (load_relaxed(&S.npidle) != 0)
         wefti_wakep(mp);
 }

@@ -76,6 +76,9 @@ static void reset(bool background) {
     if (S.max_threads == 0)
         S.max_threads = WEFTI_MAX_THREADS;
     os_sigmask_get(&S.sigmask);
+    S.slice = WEFTI_SLICE;
+    if (wefti_knobs.preemptslice > 0 && wefti_knobs.preemptslice < INT64_MAX / 1000)
+        S.slice = wefti_knobs.preemptslice * 1000;
     S.preempt_signal = wefti_preempt_signal();
     if (S.preempt_signal)
         os_sigmask_without(&S.sigmask, S.preempt_signal);

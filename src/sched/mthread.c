@@ -84,7 +84,36 @@ void wefti_stop_world_p(struct p *pp) {
     }
 }
 
+/*
+ * The caller is about to sleep, so its CPU is free; left to itself the kernel may wake mp on another
+ * one, behind a goroutine that computes, for the rest of a tick. So mp is kept to this CPU while it
+ * wakes. It puts its mask back before it does anything else: nobody sees it pinned but who looks at
+ * it from another thread in between. A thread that goes without a P (the end of a run) says so, and
+ * who finds that puts the mask back.
+ */
+#define PIN_OVER UINT32_MAX
+
+static void unpin(struct m *mp, uint32_t pinned) {
+    if (pinned != 0 && pinned != PIN_OVER)
+        os_unpin(mp->tid, (int)pinned - 1, &mp->unpinned);
+}
+
+static void pin_here(struct m *mp) {
+    struct m *self = arch_getm();
+    uint32_t none = 0;
+    struct g *gp = load_relaxed(&mp->curg);
+    if (!self || !self->leaving || !wefti_knobs.wakepin || mp->tid == 0 || (gp && !gp->captive))
+        return;
+    int here = os_cpu();
+    if (load_relaxed(&mp->cpu_at) == here || load_relaxed(&mp->pinned) != 0 ||
+        !os_pin(mp->tid, here, load_relaxed(&S.unrestricted), &mp->unpinned))
+        return;
+    if (!cas_acqrel(&mp->pinned, &none, (uint32_t)here + 1)) /* pairs with wefti_sleep_for_p */
+        unpin(mp, (uint32_t)here + 1);
+}
+
 void wefti_grant(struct m *mp, struct p *pp) {
+    pin_here(mp);
     if (mp->blocked_counted) {
         mp->blocked_counted = 0;
         add_seqcst(&S.nmblocked, (uint32_t)-1);
@@ -96,6 +125,7 @@ void wefti_grant(struct m *mp, struct p *pp) {
 
 struct p *wefti_sleep_for_p(struct m *mp) {
     store_relaxed(&mp->blocked, 1);
+    store_relaxed(&mp->cpu_at, os_cpu());
     struct p *pp;
     while ((pp = xchg_acqrel(&mp->offer, NULL)) == NULL) { /* pairs with wefti_grant */
         if (load_acquire(&mp->attn.is.ended) || load_acquire(&S.phase) != WEFTI_UP ||
@@ -106,6 +136,8 @@ struct p *wefti_sleep_for_p(struct m *mp) {
             os_futex_wait(&mp->park, 0, -1);
     }
     store_relaxed(&mp->blocked, 0);
+    if (unlikely(!pp || load_relaxed(&mp->pinned) != 0))
+        unpin(mp, xchg_acqrel(&mp->pinned, pp ? 0 : PIN_OVER)); /* pairs with pin_here */
     return pp;
 }
 
@@ -344,10 +376,11 @@ void wefti_start_m(struct p *pp, bool spinning) {
 static struct g *next_bound(struct p *pp) {
     struct g *gp = load_relaxed(&pp->runq.next);
     int64_t first = load_relaxed(&pp->timers->first);
-    if (!gp || !load_relaxed(&gp->bound) || pp->globaltick <= 1 || load_relaxed(&S.stopping) ||
-        load_relaxed(&S.netready) || (first != 0 && first <= os_nanotime()))
+    if (!gp || !load_relaxed(&gp->bound) || load_relaxed(&pp->globaltick) <= 1 ||
+        load_relaxed(&S.stopping) || load_relaxed(&S.netready) ||
+        (first != 0 && first <= os_nanotime()))
         return NULL;
-    store_relaxed(&pp->globaltick, pp->globaltick - 1);
+    store_relaxed(&pp->globaltick, load_relaxed(&pp->globaltick) - 1);
     return wefti_runq_take_next(&pp->runq, pp->single);
 }
 

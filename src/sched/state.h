@@ -15,6 +15,7 @@
  *   preempt.c   the preemption signal: goroutines stopped in the middle of anything
  *   retake.c    Ps taken from goroutines that sleep in the kernel without a bracket
  *   stray.c     Ms that lost their P outside of the runtime
+ *   slice.c     how long a goroutine runs
  *   sysmon.c    the monitor thread
  *   newproc.c   the birth and the end of a goroutine
  *   init.c      runs: their start and end
@@ -86,6 +87,8 @@ struct wefti_sched {
     uint32_t nstrays;               /* how many; lock (atomic) */
     struct m *new_strays;           /* not on the list yet, by newstray (atomic) */
     int preempt_signal;             /* 0: none; constant during a run */
+    int64_t slice; /* nanoseconds a goroutine may run while others wait; constant during a run */
+    uint32_t unrestricted; /* sysmon's thread if it may run on all CPUs (atomic) */
 
     uint32_t timekeeper;  /* an M is the keeper: sleeps until a timer is due or a descriptor is
                              ready (atomic) */
@@ -110,6 +113,7 @@ struct wefti_sched {
     uint32_t monsleep; /* sysmon sleeps for long; lock */
     uint32_t monwake;  /* futex: it sleeps on it */
     uint32_t monend;
+    int64_t monuntil; /* when it looks again by itself (atomic) */
 
     uint32_t stragglers;       /* Ms were set aside, in this run or before */
     uint32_t main_goexit;      /* main left by weft_goexit */
@@ -133,7 +137,7 @@ extern struct wefti_sched wefti_sched;
 #define WEFTI_MAXPROCS 4096
 #define WEFTI_MAX_THREADS 10000
 #define WEFTI_GLOBAL_EVERY 61
-#define WEFTI_SLICE 10000000 /* nanoseconds a goroutine may run while others wait */
+#define WEFTI_SLICE 10000000 /* S.slice, unless GODEBUG=preemptslice says otherwise */
 /* Nanoseconds after which an M that was told to give way and was inside is told again. It is
  * nearly always inside ThreadSanitizer, where there is one. */
 #ifdef WEFTI_TSAN
@@ -224,6 +228,15 @@ struct m *wefti_foreign_over(struct m *mp);
 struct m *wefti_foreign_wait_over(struct m *mp,
                                   struct g *gp); /* enter.c: the run ended under a foreign thread */
 
+/* ---- slice.c ---- */
+#define WEFTI_UNCUT 500000 /* nanoseconds that a goroutine runs at least, whatever comes due */
+/* gp begins a slice on pp, or goes on with one. */
+void wefti_slice_begins(struct p *pp, struct g *gp);
+/* gp, which runs on pp, was told to give way: its slice is over, or cut. False: in vain, it stays.
+ * With gp->used set the slice is to go on, and gp is queued in front. */
+bool wefti_gives_way(struct p *pp, struct g *gp, bool cut);
+bool wefti_something_due(struct p *pp); /* a timer of its own, or descriptors */
+
 /* ---- enter.c ---- */
 void wefti_fork_setup(void);
 void wefti_not_in_child(void); /* ends the program in a fork's child */
@@ -261,10 +274,11 @@ void wefti_change_procs(struct m *mp); /* by an M with a P that sees the note */
 int wefti_preempt_signal(void); /* that GODEBUG asks for; 0: none */
 void wefti_preempt_install(void);
 void wefti_preempt_remove(void);
-void wefti_preempt_after_fork(void);     /* in the child: the disposition as before */
-void wefti_preempt_p(struct p *pp);      /* whoever runs on pp shall give way; no lock held */
+void wefti_preempt_after_fork(void); /* in the child: the disposition as before */
+/* Whoever runs on pp shall give way; no lock held. */
+void wefti_preempt_p(struct p *pp, enum wefti_preempt how);
 void wefti_preempt_listen(struct m *mp); /* a deaf M, on its thread */
-void wefti_preempt_m(struct m *mp, int64_t now); /* mp shall give way; with the lock */
+void wefti_preempt_m(struct m *mp, enum wefti_preempt how, int64_t now); /* with the lock */
 /* On the thread of an M that is sent no signal any more: one that was sent is handled afterwards. */
 void wefti_preempt_settle(struct m *mp);
 

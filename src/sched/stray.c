@@ -200,13 +200,12 @@ void wefti_watch_strays(int64_t now) {
     wefti_lock(&S.lock);
     collect_strays();
     struct m *mp;
-    for (int n = 0; n < AT_ONCE && (mp = S.strays) != NULL && now - mp->looked_at >= WEFTI_SLICE;
-         n++) {
+    for (int n = 0; n < AT_ONCE && (mp = S.strays) != NULL && now - mp->looked_at >= S.slice; n++) {
         int64_t cpu = mp->cpu, span = now - mp->looked_at;
         remove_stray(mp);
         wefti_add_stray(mp, now); /* at the end, and its clock is read */
         if (mp->cpu - cpu >= COMPUTES(span))
-            wefti_preempt_m(mp, now);
+            wefti_preempt_m(mp, WEFTI_SLICE_OVER, now);
     }
     wefti_unlock(&S.lock);
 }

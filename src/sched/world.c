@@ -24,7 +24,7 @@
 static void preempt_all(void) {
     for (uint32_t i = 0; i < S.nprocs; i++)
         if (load_relaxed(&S.allp[i]->status) == WEFTI_P_RUNNING)
-            wefti_preempt_p(S.allp[i]);
+            wefti_preempt_p(S.allp[i], WEFTI_SLICE_OVER);
 }
 
 /* With the lock: Ps left in a bracket, or by a stray, which does not look for a stop. */
