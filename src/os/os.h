@@ -84,6 +84,15 @@ void os_exact_timers(void);
 void os_thread_stack(void **lo, void **hi);
 /* Nanoseconds of CPU time that a thread of this process has used, or -1. */
 int64_t os_thread_cpu(uint32_t tid);
+/* Asleep in the kernel, or not. BLOCKED is also a fence between the two: what the caller stored
+ * before, that thread sees when it goes on. */
+enum os_task { OS_TASK_UNKNOWN, OS_TASK_RUNS, OS_TASK_BLOCKED };
+struct os_call {
+    int number; /* -1: in none, or not known */
+    uint64_t args[6], sp, pc;
+};
+/* `call` may be NULL; it says something when the thread is blocked. */
+enum os_task os_thread_state(uint32_t tid, struct os_call *call);
 /* Threads in this process now, or -1. */
 int os_thread_count(void);
 
@@ -98,11 +107,11 @@ void os_signal_unblock(int sig); /* for this thread */
 /* To one thread of this process; false: there is none. */
 bool os_signal_thread(uint32_t tid, int sig);
 /*
- * By a signal's handler, with its third argument: true when it interrupted a system call that goes
- * on, or is made again, when the handler returns. One that would fail with EINTR is made to be made
- * again where that does no harm; otherwise the answer is false.
+ * By a signal's handler, with its first and third argument: true when it interrupted a system call
+ * that goes on, or is made again, when the handler returns. One that would fail with EINTR is made
+ * to be made again where that does no harm; otherwise the answer is false.
  */
-bool os_in_system_call(void *context);
+bool os_in_system_call(int sig, void *context);
 
 /* ---- CPUs: in a thread's affinity mask (0: the caller's); what the cgroup quotas of this process
  * allow, rounded up (0: no limit) ---- */
@@ -114,6 +123,18 @@ struct os_pretend {
     int cpus;         /* in every mask; 0: the system's */
 };
 extern struct os_pretend os_pretend;
+
+/* ---- where threads run (linux/affinity.c) ---- */
+struct os_affinity {
+    uint64_t bits[16];
+};
+int os_cpu(void); /* that the caller is on */
+/* The caller has all CPUs that it may have, and gets those that will be added. */
+bool os_unrestricted(void);
+/* Keeps a sleeping thread to one of its CPUs, until os_unpin. `model`: a thread that is known to
+ * be unrestricted, or 0. False: nothing was done. */
+bool os_pin(uint32_t tid, int cpu, uint32_t model, struct os_affinity *before);
+void os_unpin(uint32_t tid, int cpu, const struct os_affinity *before);
 
 /* ---- output and the end ---- */
 void os_write(int fd, const char *text, size_t n);

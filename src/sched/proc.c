@@ -52,12 +52,18 @@ static inline void save_thread(struct m *mp, struct g *gp) {
     }
 }
 
+static void load_special(struct m *mp, struct g *gp) {
+    if (gp->special & WEFTI_SPECIAL_CXA)
+        *mp->cxa = gp->cxa;
+    gp->special &= (uint8_t)~WEFTI_SPECIAL_CXA;
+    if (gp->special & WEFTI_SPECIAL_BLOCKY)
+        mp->giveback = WEFTI_GIVEBACK_BLOCKY;
+}
+
 static inline void load_thread(struct m *mp, struct g *gp) {
     *mp->errnop = gp->err;
-    if (unlikely(gp->special & WEFTI_SPECIAL_CXA)) {
-        *mp->cxa = gp->cxa;
-        gp->special &= (uint8_t)~WEFTI_SPECIAL_CXA;
-    }
+    if (unlikely(gp->special & (WEFTI_SPECIAL_CXA | WEFTI_SPECIAL_BLOCKY)))
+        load_special(mp, gp);
 }
 
 /* ---- queues ---- */
@@ -247,7 +253,12 @@ void wefti_resume(struct m *mp) {
         break;
     case WEFTI_POST_GLOBAL:
         store_relaxed(&gp->status, WEFTI_G_RUNNABLE);
-        wefti_global_put(gp);
+        wefti_lock(&S.lock);
+        if (gp->used)
+            wefti_glist_push_front(&S.global, gp);
+        else
+            wefti_glist_push(&S.global, gp);
+        wefti_unlock(&S.lock);
         break;
     case WEFTI_POST_FRONT:
         store_relaxed(&gp->status, WEFTI_G_RUNNABLE);
@@ -264,7 +275,7 @@ void wefti_resume(struct m *mp) {
 
 /* Nothing that g0 must see to, although the P has timers or a tick came round. */
 static bool ordinary(struct p *pp) {
-    if (pp->globaltick == 0) {
+    if (load_relaxed(&pp->globaltick) == 0) {
         store_relaxed(&pp->globaltick, 1); /* find_runnable takes it from there */
         return false;
     }
@@ -290,7 +301,7 @@ static struct g *admit(struct m *mp, struct p *pp, struct g *gp) {
  */
 static inline __attribute__((always_inline)) struct g *pick_local(struct m *mp, struct p *pp,
                                                                   bool alone) {
-    uint32_t tick = pp->globaltick - 1;
+    uint32_t tick = load_relaxed(&pp->globaltick) - 1;
     store_relaxed(&pp->globaltick, tick);
     if (unlikely((int)(tick == 0) |
                  (int)((load_relaxed(&S.stopping) | load_relaxed(&S.netready)) != 0) |
@@ -528,7 +539,7 @@ void weft_yield(void) {
     struct m *mp = wefti_enter_park();
     struct g *gp = mp->curg;
     if (unlikely(gp->special & WEFTI_SPECIAL_BOUND)) {
-        if (!mp->giveback)
+        if (mp->giveback != WEFTI_GIVEBACK)
             mp = wefti_requeue_bound(mp, gp);
     } else {
         mp = likely(mp->p->single) ? yield_alone(mp, gp) : yield_shared(mp, gp);
@@ -565,7 +576,9 @@ static void no_stack(struct m *mp, struct g *gp) {
 
 static void execute(struct m *mp, struct g *gp, bool inherit) {
     struct p *pp = mp->p;
-    if (!inherit)
+    if (unlikely(gp->used != 0))
+        wefti_slice_begins(pp, gp);
+    else if (!inherit)
         store_relaxed(&pp->schedtick, pp->schedtick + 1);
     switch_to(mp, &mp->g0sp, NULL, gp);
     arrived(NULL, mp);
@@ -578,9 +591,11 @@ static void give_to_bound(struct m *mp, struct g *gp, bool inherit) {
     struct p *pp = mp->p;
     if (!inherit)
         store_relaxed(&pp->schedtick, pp->schedtick + 1);
-    if (pp->globaltick > 1)
-        store_relaxed(&pp->globaltick, pp->globaltick - 1);
+    if (load_relaxed(&pp->globaltick) > 1)
+        store_relaxed(&pp->globaltick, load_relaxed(&pp->globaltick) - 1);
+    mp->leaving = 1;
     wefti_grant(gp->bound, wefti_release_p(mp));
+    mp->leaving = 0;
 }
 
 void wefti_schedule(struct m *mp) {
