@@ -291,8 +291,9 @@ struct g {
     uint8_t straggler;    /* its M was set aside at the end of a run */
     uint8_t blocky;       /* how often it lost its P lately, up to WEFTI_BLOCKY_MOST; sched.lock */
     uint32_t system;      /* runtime goroutine: not counted, not dumped */
-    uint32_t used; /* nanoseconds of a slice that was interrupted and goes on, or 0 (slice.c) … */
-    int64_t cut;   /* … and since when */
+    uint32_t used;        /* nanoseconds of a slice that was cut and goes on, or 0 (slice.c) */
+    uint32_t away;        /* nanoseconds that cuts kept it away, lately */
+    int64_t cut;          /* when its slice was cut */
     struct g *ambient_next, *ambient_prev; /* guarded by ambient->lock */
     void *fiber;                           /* ThreadSanitizer's fiber */
     void *asan_stack;                      /* AddressSanitizer's fake stack while not running */
