@@ -84,6 +84,15 @@ void os_exact_timers(void);
 void os_thread_stack(void **lo, void **hi);
 /* Nanoseconds of CPU time that a thread of this process has used, or -1. */
 int64_t os_thread_cpu(uint32_t tid);
+/* Asleep in the kernel, or not. BLOCKED is also a fence between the two: what the caller stored
+ * before, that thread sees when it goes on. */
+enum os_task { OS_TASK_UNKNOWN, OS_TASK_RUNS, OS_TASK_BLOCKED };
+struct os_call {
+    int number; /* -1: in none, or not known */
+    uint64_t args[6], sp, pc;
+};
+/* `call` may be NULL; it says something when the thread is blocked. */
+enum os_task os_thread_state(uint32_t tid, struct os_call *call);
 /* Threads in this process now, or -1. */
 int os_thread_count(void);
 
