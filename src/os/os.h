@@ -104,8 +104,8 @@ void os_sigmask_get(struct os_sigmask *mask);
 void os_sigmask_set(const struct os_sigmask *mask);
 void os_sigmask_without(struct os_sigmask *mask, int sig);
 void os_signal_unblock(int sig); /* for this thread */
-/* To one thread of this process; false: there is none. */
-bool os_signal_thread(uint32_t tid, int sig);
+/* To one thread of this process; 0 or an errno: ESRCH if there is none. */
+int os_signal_thread(uint32_t tid, int sig);
 /*
  * By a signal's handler, with its first and third argument: true when it interrupted a system call
  * that goes on, or is made again, when the handler returns. One that would fail with EINTR is made

@@ -26,6 +26,7 @@
  * need no new thread.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "../base/sanitize.h"
@@ -195,9 +196,30 @@ static void unlist(struct m *mp) {
 
 /* ---- on the thread ---- */
 
+/*
+ * pthread_exit and pthread_cancel unwind the goroutine's stack, find its end, and go on on the
+ * thread's own with the destructors of its keys: weft has one, so that the thread does not go with
+ * its P. An M that ends in its own way takes the value back first.
+ */
+static pthread_key_t alive_key;
+
+static void ended_by_force(void *arg) {
+    struct m *mp = arg;
+    if (!mp->straggler)
+        wefti_fatal("pthread_exit or pthread_cancel in a goroutine: its thread is not its own; "
+                    "return, or call weft_goexit");
+}
+
+static void make_alive_key(void) {
+    pthread_key_create(&alive_key, ended_by_force);
+}
+
 extern void *__cxa_get_globals(void) __attribute__((weak));
 
 void wefti_thread_begin(struct m *mp) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_alive_key);
+    pthread_setspecific(alive_key, mp);
     store_relaxed(&mp->inrt, 1);
     compiler_barrier(); /* a signal's handler finds no M, or one that is in the runtime */
     wefti_m = mp;
@@ -219,6 +241,7 @@ void wefti_thread_end(struct m *mp) {
     wefti_unlock(&S.lock);
     wefti_preempt_settle(mp);
     wefti_fault_stack_gone(mp);
+    pthread_setspecific(alive_key, NULL);
     wefti_m = NULL;
 }
 

@@ -81,6 +81,7 @@
 static struct sigaction before;
 static int installed; /* the signal, 0: none */
 static pid_t owner;   /* the process that sends it */
+static bool refused;  /* a filter of system calls forbids sending it; sched.lock */
 
 #ifdef WEFTI_TSAN
 #define IN_HANDLER __attribute__((no_sanitize("thread")))
@@ -231,7 +232,7 @@ void wefti_preempt_m(struct m *mp, enum wefti_preempt how, int64_t now) {
     store_relaxed(&mp->attn.is.preempt, (uint8_t)how);
     if (S.preempt_signal == 0 || load_relaxed(&mp->inrt))
         return;
-    if (load_relaxed(&S.phase) != WEFTI_UP || load_relaxed(&mp->attn.is.foreign) ||
+    if (refused || load_relaxed(&S.phase) != WEFTI_UP || load_relaxed(&mp->attn.is.foreign) ||
         load_relaxed(&mp->attn.is.bracket) || mp->tid == 0 || !mp->alt_lo)
         return;
     if (load_relaxed(&mp->signalled)) {
@@ -241,8 +242,14 @@ void wefti_preempt_m(struct m *mp, enum wefti_preempt how, int64_t now) {
     }
     mp->signalled_at = now;
     store_relaxed(&mp->signalled, 1);
-    if (!os_signal_thread(mp->tid, S.preempt_signal))
+    int err = os_signal_thread(mp->tid, S.preempt_signal);
+    if (err != 0)
         store_relaxed(&mp->signalled, 0);
+    if (err == EPERM || err == ENOSYS || err == EACCES) {
+        refused = true;
+        wefti_warn(
+            "tgkill is forbidden (errno %d): goroutines are stopped at their weft calls only", err);
+    }
 }
 
 void wefti_preempt_p(struct p *pp, enum wefti_preempt how) {

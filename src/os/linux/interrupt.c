@@ -33,11 +33,11 @@
 
 #include "../os.h"
 
-bool os_signal_thread(uint32_t tid, int sig) {
+int os_signal_thread(uint32_t tid, int sig) {
     int saved = errno;
-    bool sent = syscall(SYS_tgkill, getpid(), (pid_t)tid, sig) == 0;
+    int err = syscall(SYS_tgkill, getpid(), (pid_t)tid, sig) == 0 ? 0 : errno;
     errno = saved;
-    return sent;
+    return err;
 }
 
 void os_signal_unblock(int sig) {
