@@ -26,6 +26,7 @@ static const struct knob {
     KNOB(scheddetail),
     KNOB(asyncpreemptoff),
     KNOB(preemptsignal),
+    KNOB(preemptslice),
     {"schedseed", offsetof(struct wefti_knobs, schedseed), offsetof(struct wefti_knobs, seeded)},
     KNOB(guardprotect),
     KNOB(containermaxprocs),

@@ -22,6 +22,7 @@ struct wefti_knobs {
     int64_t scheddetail;       /* P, M and G lines too */
     int64_t asyncpreemptoff;   /* no preemption by signal */
     int64_t preemptsignal;     /* the signal that preempts; 0: not given */
+    int64_t preemptslice;      /* microseconds of a time slice; 0: the usual. For tests */
     int64_t schedseed;         /* where the oracle starts … */
     int64_t seeded;            /* … and whether it was given */
     int64_t guardprotect;      /* stack guards by mprotect, as on older kernels */

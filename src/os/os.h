@@ -107,11 +107,11 @@ void os_signal_unblock(int sig); /* for this thread */
 /* To one thread of this process; false: there is none. */
 bool os_signal_thread(uint32_t tid, int sig);
 /*
- * By a signal's handler, with its third argument: true when it interrupted a system call that goes
- * on, or is made again, when the handler returns. One that would fail with EINTR is made to be made
- * again where that does no harm; otherwise the answer is false.
+ * By a signal's handler, with its first and third argument: true when it interrupted a system call
+ * that goes on, or is made again, when the handler returns. One that would fail with EINTR is made
+ * to be made again where that does no harm; otherwise the answer is false.
  */
-bool os_in_system_call(void *context);
+bool os_in_system_call(int sig, void *context);
 
 /* ---- CPUs: in a thread's affinity mask (0: the caller's); what the cgroup quotas of this process
  * allow, rounded up (0: no limit) ---- */

@@ -16,8 +16,8 @@
  * itself, and if that one is bound, too, its M gets the P at once: no third thread is woken, and none
  * need exist. In line are first those in the P's own queue, then the global queue, to whose tail
  * the caller goes; but when as many turns went to the own queue as it had entries (rounds), the
- * global queue's head comes first, so nobody there waits for ever. Anything else, and an overdue timer,
- * is for an ordinary M, which searches as ever.
+ * global queue's head comes first, so nobody there waits for ever. Anything else (an
+ * overdue timer, ready descriptors, another GOMAXPROCS) is for an ordinary M, which searches as ever.
  *
  * Park against grant: the word becomes PARKED before the P is given away and before the thread
  * sleeps. A waker may ready the goroutine from then on, and a picker may offer a P before the
@@ -118,11 +118,13 @@ bool wefti_need_p(struct m *mp, struct g *gp) {
     return up && (pp || sleep_bound(mp, gp));
 }
 
+/* All of it atomic: in the handler of a stray-to-be, where ThreadSanitizer sees no order with those
+ * who get the P next. */
 bool wefti_others_wait(struct p *pp) {
     int64_t first = load_relaxed(&pp->timers->first);
-    return load_relaxed(&S.global.n) != 0 || !wefti_runq_empty(&pp->runq) || pp->yielded.n != 0 ||
-           (first != 0 && first <= wefti_coarse()) || load_relaxed(&S.netready) ||
-           load_relaxed(&S.procs_due) != 0;
+    return load_relaxed(&S.global.n) != 0 || !wefti_runq_empty(&pp->runq) ||
+           load_relaxed(&pp->yielded.n) != 0 || (first != 0 && first <= wefti_coarse()) ||
+           load_relaxed(&S.netready) || load_relaxed(&S.procs_due) != 0;
 }
 
 /* The head of the own queue if it is bound; left where it is otherwise. */
@@ -219,8 +221,11 @@ bool wefti_captive_here(struct m *mp, struct g *gp, bool has_p) {
         go_on(mp, gp, pp);
     if (up && !pp)
         up = sleep_here(mp, gp);
+    if (!up) /* it stays bound: it may stand in the queue still, and an M that began its search before
+                the run was over must not take it for one that runs anywhere */
+        return false;
     gp->captive = 0;
     if (!bound)
         wefti_bind(gp, NULL);
-    return up;
+    return true;
 }

@@ -22,7 +22,8 @@
  * A thread may not come up because the lock that it or the spawner waits for is held by a captive,
  * which waits for a P, which may be the very one that was offered to that thread. So a record stays
  * on the list until its thread has come up, and sysmon takes back an offer that was not taken for a
- * millisecond, if there is a bound goroutine to run instead: that one needs no new thread.
+ * millisecond, if there is a bound goroutine to run instead, or an M that went idle meanwhile: they
+ * need no new thread.
  */
 #include <errno.h>
 #include <string.h>
@@ -91,10 +92,25 @@ void wefti_stop_world_p(struct p *pp) {
  * who finds that puts the mask back.
  */
 #define PIN_OVER UINT32_MAX
+/* A pinned wake-up that takes so long says that this CPU is not free: the machine has more to do than
+ * CPUs. Then pins would only keep the threads from the CPU where their turn comes first (seen: a third
+ * of the throughput), so there are none for a while. */
+#define PIN_LATE 500000
+#define PIN_PAUSE 500000000
 
 static void unpin(struct m *mp, uint32_t pinned) {
     if (pinned != 0 && pinned != PIN_OVER)
         os_unpin(mp->tid, (int)pinned - 1, &mp->unpinned);
+}
+
+/* Two Ps whose Ms came to be on one CPU would stay there. */
+static bool another_runs_on(struct m *self, int cpu) {
+    for (uint32_t i = 0; i < load_relaxed(&S.nprocs); i++) {
+        struct m *mp = load_acquire(&S.allp[i]->m); /* pairs with wefti_acquire_p */
+        if (mp && mp != self && load_relaxed(&mp->cpu_at) == cpu)
+            return true;
+    }
+    return false;
 }
 
 static void pin_here(struct m *mp) {
@@ -104,7 +120,9 @@ static void pin_here(struct m *mp) {
     if (!self || !self->leaving || !wefti_knobs.wakepin || mp->tid == 0 || (gp && !gp->captive))
         return;
     int here = os_cpu();
-    if (load_relaxed(&mp->cpu_at) == here || load_relaxed(&mp->pinned) != 0 ||
+    if (load_relaxed(&mp->cpu_at) == here || another_runs_on(self, here) ||
+        load_relaxed(&mp->pinned) != 0 ||
+        (mp->pinned_at = os_nanotime()) < load_relaxed(&S.pin_after) ||
         !os_pin(mp->tid, here, load_relaxed(&S.unrestricted), &mp->unpinned))
         return;
     if (!cas_acqrel(&mp->pinned, &none, (uint32_t)here + 1)) /* pairs with wefti_sleep_for_p */
@@ -135,6 +153,12 @@ struct p *wefti_sleep_for_p(struct m *mp) {
             os_futex_wait(&mp->park, 0, -1);
     }
     store_relaxed(&mp->blocked, 0);
+    store_relaxed(&mp->cpu_at, os_cpu());
+    if (unlikely(pp && load_relaxed(&mp->pinned) != 0)) {
+        int64_t now = os_nanotime();
+        if (now - mp->pinned_at >= PIN_LATE)
+            store_relaxed(&S.pin_after, now + PIN_PAUSE);
+    }
     if (unlikely(!pp || load_relaxed(&mp->pinned) != 0))
         unpin(mp, xchg_acqrel(&mp->pinned, pp ? 0 : PIN_OVER)); /* pairs with pin_here */
     return pp;
@@ -151,8 +175,12 @@ bool wefti_stop_m(struct m *mp) {
     wefti_midle_put(mp, now);
     wefti_unlock(&S.lock);
     struct p *pp = wefti_sleep_for_p(mp);
-    if (!pp)
+    if (!pp) {
+        wefti_lock(&S.lock);
+        wefti_midle_leave(mp); /* nobody else did, when the run is over */
+        wefti_unlock(&S.lock);
         return false;
+    }
     wefti_acquire_p(mp, pp);
     return true;
 }
@@ -193,10 +221,12 @@ static void unlist(struct m *mp) {
 extern void *__cxa_get_globals(void) __attribute__((weak));
 
 void wefti_thread_begin(struct m *mp) {
+    store_relaxed(&mp->inrt, 1);
+    compiler_barrier(); /* a signal's handler finds no M, or one that is in the runtime */
     wefti_m = mp;
     mp->errnop = &errno;
     mp->cxa = __cxa_get_globals ? __cxa_get_globals() : NULL;
-    mp->tid = os_gettid();
+    store_relaxed(&mp->tid, os_gettid());
     os_thread_stack(&mp->g0_lo, &mp->g0_hi);
     os_exact_timers();
     wefti_fault_stack(mp);
@@ -207,10 +237,10 @@ void wefti_thread_begin(struct m *mp) {
 
 void wefti_thread_end(struct m *mp) {
     wefti_lock(&S.lock);
-    wefti_collect_strays();
-    mp->tid = 0; /* no preemption signal is sent from here on, and … */
+    wefti_forget_stray(mp);
+    store_relaxed(&mp->tid, 0); /* no preemption signal is sent from here on */
     wefti_unlock(&S.lock);
-    os_yield(); /* … one that was is handled when this returns */
+    wefti_preempt_settle(mp);
     wefti_fault_stack_gone(mp);
     wefti_m = NULL;
 }
@@ -241,8 +271,8 @@ static struct p *first_p(struct m *mp) {
 static void *m_main(void *arg) {
     struct m *mp = arg;
     wefti_thread_begin(mp);
+    os_thread_self(&mp->thread);
     os_sigmask_set(&S.sigmask);
-    store_relaxed(&mp->inrt, 1);
     struct p *pp = first_p(mp);
     if (pp)
         wefti_acquire_p(mp, pp);
@@ -413,6 +443,27 @@ void wefti_hand_off(struct m *mp, struct p *pp) {
     wefti_unlock(&S.lock);
 }
 
+/* With the lock: the P that was offered to mp goes to somebody who needs no new thread, if there is
+ * one. */
+static void take_back(struct m *mp) {
+    struct p *pp = mp->offer;
+    bool spinning = mp->spinning;
+    struct g *gp = S.stopping ? NULL : take_bound();
+    struct m *idle = S.stopping || gp ? NULL : wefti_midle_get(pp);
+    if (!S.stopping && !gp && !idle)
+        return;
+    mp->offer = NULL;
+    store_relaxed(&mp->spinning, 0);
+    if (idle)
+        store_relaxed(&idle->spinning, spinning);
+    else if (spinning)
+        add_seqcst(&S.nmspinning, (uint32_t)-1);
+    if (S.stopping)
+        wefti_stop_world_p(pp);
+    else
+        wefti_grant(gp ? gp->bound : idle, pp);
+}
+
 /* By sysmon. */
 void wefti_rescue_spawned(int64_t now) {
     wefti_lock(&S.lock);
@@ -420,18 +471,8 @@ void wefti_rescue_spawned(int64_t now) {
     struct m *mp = stuck ? S.spawn : NULL;
     while (mp && !mp->offer)
         mp = mp->idlelink;
-    struct g *gp = mp && !S.stopping ? take_bound() : NULL;
-    if (mp && (gp || S.stopping)) {
-        struct p *pp = mp->offer;
-        mp->offer = NULL;
-        if (mp->spinning)
-            add_seqcst(&S.nmspinning, (uint32_t)-1);
-        mp->spinning = 0;
-        if (gp)
-            wefti_grant(gp->bound, pp);
-        else
-            wefti_stop_world_p(pp);
-    }
+    if (mp)
+        take_back(mp);
     wefti_unlock(&S.lock);
 }
 
@@ -439,10 +480,8 @@ void wefti_rescue_spawned(int64_t now) {
 
 static void spawn_one(struct m *mp) {
     struct os_thread thread;
-    if (os_thread_create(&thread, M_STACK, m_main, mp) == 0) {
-        mp->thread = thread;
+    if (os_thread_create(&thread, M_STACK, m_main, mp) == 0)
         return;
-    }
     wefti_lock(&S.lock);
     no_spawn(mp);
     unlist(mp);
@@ -460,6 +499,8 @@ static void spawn_one(struct m *mp) {
     }
     wefti_release_m(mp);
     wefti_unlock(&S.lock);
+    add_seqcst(&S.endnote, 1); /* the end of the run waits for nm to fall */
+    os_futex_wake(&S.endnote, 1);
 }
 
 static struct m *next_spawn(void) {

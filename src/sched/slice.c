@@ -60,7 +60,8 @@ void wefti_slice_begins(struct p *pp, struct g *gp) {
 
 bool wefti_something_due(struct p *pp) {
     int64_t first = load_relaxed(&pp->timers->first);
-    return (first != 0 && first <= os_nanotime()) || load_relaxed(&S.netready);
+    return (first != 0 && first <= os_nanotime()) || load_relaxed(&S.netready) ||
+           load_relaxed(&S.procs_due) != 0;
 }
 
 static bool cut_short(struct p *pp, struct g *gp) {
@@ -68,7 +69,7 @@ static bool cut_short(struct p *pp, struct g *gp) {
         return false;
     gp->cut = os_nanotime();
     int64_t used = gp->cut - load_relaxed(&pp->cutbegan);
-    if (used > 0 && used < WEFTI_SLICE - WEFTI_UNCUT)
+    if (used > 0 && used < S.slice - WEFTI_UNCUT)
         gp->used = (uint32_t)used;
     if (load_relaxed(&pp->globaltick) <= 1) /* what came due is looked at first */
         store_relaxed(&pp->globaltick, 2);

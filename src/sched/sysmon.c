@@ -67,7 +67,7 @@ static bool slice_over(struct p *pp, int64_t now) {
         if (load_acquire(&pp->slicetick) == tick) /* pairs with wefti_slice_begins */
             pp->mon.schedwhen = load_relaxed(&pp->slicewhen);
     }
-    return now - pp->mon.schedwhen >= WEFTI_SLICE;
+    return now - pp->mon.schedwhen >= S.slice;
 }
 
 static int64_t next_end; /* when a slice is over that others wait for; 0: none */
@@ -91,7 +91,7 @@ static bool retake_bracket(struct m *self, struct p *pp, int64_t now) {
         pp->mon.syscallwhen = now;
         return false;
     }
-    if (!others && idle_elsewhere() && now - pp->mon.syscallwhen < WEFTI_SLICE)
+    if (!others && idle_elsewhere() && now - pp->mon.syscallwhen < S.slice)
         return false;
     uint32_t syscall = WEFTI_P_SYSCALL;
     struct m *mp = load_relaxed(&pp->m);
@@ -129,7 +129,7 @@ static int64_t cut_from(struct p *pp, bool still, int64_t now) {
 
 /* Nobody waits for pp yet, but a timer will be due. */
 static void plan(struct p *pp, int64_t cut) {
-    int64_t first = load_relaxed(&pp->timers->first), end = pp->mon.schedwhen + WEFTI_SLICE;
+    int64_t first = load_relaxed(&pp->timers->first), end = pp->mon.schedwhen + S.slice;
     if (first != 0)
         ends_at(cut != 0 ? cut : first > end ? first : end);
 }
@@ -141,12 +141,11 @@ static void global_turn(struct p *pp, int64_t now) {
     if (load_relaxed(&S.global.n) == 0 || pp->mon.turns != turns) {
         pp->mon.turns = turns;
         pp->mon.turnwhen = now;
-    } else if (now - pp->mon.turnwhen >= WEFTI_SLICE) {
+    } else if (now - pp->mon.turnwhen >= S.slice) {
         store_relaxed(&pp->globaltick, 1);
     }
     if (load_relaxed(&S.global.n) != 0)
-        ends_at(now - pp->mon.turnwhen < WEFTI_SLICE ? pp->mon.turnwhen + WEFTI_SLICE
-                                                     : now + WEFTI_RETRY);
+        ends_at(now - pp->mon.turnwhen < S.slice ? pp->mon.turnwhen + S.slice : now + WEFTI_RETRY);
 }
 
 /* True when it found something to do. */
@@ -180,7 +179,7 @@ static bool look_at_running(struct m *self, struct p *pp, int64_t now) {
         pp->mon.toldwhen = now;
         ends_at(now + (WEFTI_RETRY < SOON ? WEFTI_RETRY : SOON));
     } else {
-        ends_at(over || early ? now + WEFTI_RETRY : pp->mon.schedwhen + WEFTI_SLICE);
+        ends_at(over || early ? now + WEFTI_RETRY : pp->mon.schedwhen + S.slice);
         if (cut > now)
             ends_at(cut);
     }
