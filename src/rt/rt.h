@@ -385,9 +385,10 @@ struct m {
     void *g0_lo, *g0_hi;     /* bounds of the thread's own stack */
     void *fiber;             /* ThreadSanitizer's fiber of g0 */
     void *asan_stack;
-    int cpu_at;                  /* the CPU on which it went to sleep (atomic) */
+    int cpu_at;                  /* the CPU on which it went to sleep, or woke (atomic) */
     uint8_t leaving;             /* it gives its P away and sleeps then */
     uint32_t pinned;             /* 1 + the CPU it is kept to, 0: none (atomic; mthread.c) … */
+    int64_t pinned_at;           /* … since when, … */
     struct os_affinity unpinned; /* … and the CPUs it had before: of who set it */
     uint32_t signalled;          /* the preemption signal was sent and not answered (atomic) */
     uint8_t making;              /* the spawner has got to its record; sched.lock */

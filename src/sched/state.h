@@ -88,6 +88,7 @@ struct wefti_sched {
     struct m *new_strays;           /* not on the list yet, by newstray (atomic) */
     int preempt_signal;             /* 0: none; constant during a run */
     int64_t slice; /* nanoseconds a goroutine may run while others wait; constant during a run */
+    int64_t pin_after;     /* no wake-up is kept to a CPU before (atomic; mthread.c) */
     uint32_t unrestricted; /* sysmon's thread if it may run on all CPUs (atomic) */
 
     uint32_t timekeeper;  /* an M is the keeper: sleeps until a timer is due or a descriptor is
