@@ -38,12 +38,23 @@ static void count_blocked(struct m *mp) {
     wefti_unlock(&S.lock);
 }
 
+/* A captive goes on: for the monitor it is the same stretch of work as before (observe/stall.c). */
+static void note_resumed(struct m *mp, struct p *pp) {
+    struct wefti_stretch *r = &mp->resumed;
+    store_relaxed(&r->p, pp);
+    store_relaxed(&r->schedtick, pp->schedtick);
+    store_relaxed(&r->globaltick, pp->globaltick);
+    store_relaxed(&r->yields, pp->yields);
+}
+
 static void go_on(struct m *mp, struct g *gp, struct p *pp) {
     wefti_acquire_p(mp, pp);
     uint32_t tick = pp->schedtick + 1;
     store_relaxed(&pp->slicewhen, os_nanotime());
     store_release(&pp->slicetick, tick); /* pairs with slice_over in sysmon.c */
     store_relaxed(&pp->schedtick, tick);
+    if (gp->captive)
+        note_resumed(mp, pp);
     store_relaxed(&gp->m, mp);
     store_relaxed(&gp->status, WEFTI_G_RUNNING);
 }
@@ -201,9 +212,9 @@ struct m *wefti_requeue_bound(struct m *mp, struct g *gp) {
 struct m *wefti_captive(struct m *mp, struct g *gp) {
     bool bound = gp->bound != NULL;
     wefti_bind(gp, mp);
-    gp->captive = 1;
+    store_relaxed(&gp->captive, 1);
     mp = wefti_requeue_bound(mp, gp);
-    gp->captive = 0;
+    store_relaxed(&gp->captive, 0);
     if (!bound)
         wefti_bind(gp, NULL);
     return mp;
@@ -213,14 +224,14 @@ bool wefti_captive_here(struct m *mp, struct g *gp, bool has_p) {
     bool bound = gp->bound != NULL, up = true;
     struct p *pp = NULL;
     wefti_bind(gp, mp);
-    gp->captive = 1;
+    store_relaxed(&gp->captive, 1);
     if (has_p)
         hand_on(mp, gp);
     else if ((pp = idle_p_or_queue(mp, gp, &up)) != NULL)
         go_on(mp, gp, pp);
     if (up && !pp)
         up = sleep_here(mp, gp);
-    gp->captive = 0;
+    store_relaxed(&gp->captive, 0);
     if (!bound)
         wefti_bind(gp, NULL);
     return up;

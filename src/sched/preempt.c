@@ -79,6 +79,7 @@
 
 #define AT_ONCE 16                  /* strays looked at in one go */
 #define COMPUTES(span) ((span) / 4) /* so much of a span on the CPU is not waiting */
+#define SHOW_AT_MOST 20000000       /* nanoseconds that a goroutine waits to be looked at */
 
 static struct sigaction before;
 static int installed; /* the signal, 0: none */
@@ -249,6 +250,31 @@ static void interrupted(struct m *mp, bool in_call) {
         let_go(mp, gp);
 }
 
+/*
+ * Where this thread is, with GODEBUG=stall. If the monitor asked for it, it looks at the stack now,
+ * which is at rest as long as this does not return. Not inside the runtime: that would hold others
+ * up, so it has to ask again.
+ */
+IN_HANDLER static void show(struct m *mp, void *context) {
+    struct wefti_spot *spot = &mp->spot;
+    struct os_regs at;
+    os_interrupted_at(context, &at);
+    store_relaxed(&spot->at.pc, at.pc);
+    store_relaxed(&spot->at.fp, at.fp);
+    store_relaxed(&spot->at.sp, at.sp);
+    uint32_t asked = WEFTI_ASKED, shown = WEFTI_SHOWN;
+    bool inside = load_relaxed(&mp->inrt) || in_wrapper(context);
+    if (!cas_seqcst(&spot->state, &asked, inside ? WEFTI_NOT_ASKED : WEFTI_SHOWN) || inside)
+        return; /* pairs with wefti_preempt_ask */
+    store_relaxed(&S.shown, 1);
+    store_seqcst(&S.monwake, 1);
+    os_futex_wake(&S.monwake, 1);
+    int64_t end = os_nanotime() + SHOW_AT_MOST;
+    while (load_acquire(&spot->state) == WEFTI_SHOWN && os_nanotime() < end) /* with let_go */
+        os_futex_wait(&spot->state, WEFTI_SHOWN, end);
+    cas_seqcst(&spot->state, &shown, WEFTI_NOT_ASKED); /* pairs with the exchange in let_go */
+}
+
 static void on_preempt(int sig, siginfo_t *info, void *context);
 
 IN_HANDLER static bool is_ours(const struct sigaction *action) {
@@ -285,6 +311,8 @@ IN_HANDLER static void on_preempt(int sig, siginfo_t *info, void *context) {
         pass(sig, info, context);
     } else if (mp) {
         store_relaxed(&mp->signalled, 0);
+        if (unlikely(wefti_knobs.stall > 0))
+            show(mp, context);
         if (!load_relaxed(&mp->inrt)) {
             bool in_call = os_in_system_call(context);
             if (in_call || !in_wrapper(context)) {
@@ -301,9 +329,9 @@ IN_HANDLER static void on_preempt(int sig, siginfo_t *info, void *context) {
 /* ---- asking ---- */
 
 /* With the lock. */
-static void send(struct m *mp, int64_t now) {
-    if (load_relaxed(&S.phase) != WEFTI_UP || load_relaxed(&mp->attn.is.foreign) ||
-        load_relaxed(&mp->attn.is.bracket) || mp->tid == 0 || !mp->alt_lo)
+static void signal_m(struct m *mp, int64_t now) {
+    if (load_relaxed(&S.phase) != WEFTI_UP || load_relaxed(&mp->attn.is.foreign) || mp->tid == 0 ||
+        !mp->alt_lo)
         return;
     if (load_relaxed(&mp->signalled)) {
         if (now - mp->signalled_at >= WEFTI_SLICE)
@@ -314,6 +342,11 @@ static void send(struct m *mp, int64_t now) {
     store_relaxed(&mp->signalled, 1);
     if (!os_signal_thread(mp->tid, S.preempt_signal))
         store_relaxed(&mp->signalled, 0);
+}
+
+static void send(struct m *mp, int64_t now) {
+    if (!load_relaxed(&mp->attn.is.bracket))
+        signal_m(mp, now);
 }
 
 void wefti_preempt_p(struct p *pp) {
@@ -328,6 +361,24 @@ void wefti_preempt_p(struct p *pp) {
     if (load_relaxed(&pp->m) == mp)
         send(mp, now);
     wefti_unlock(&S.lock);
+}
+
+bool wefti_preempt_ask(struct m *mp) {
+    int64_t now = os_nanotime();
+    if (S.preempt_signal == 0)
+        return false;
+    store_seqcst(&mp->spot.state, WEFTI_ASKED); /* pairs with show */
+    wefti_lock(&S.lock);
+    signal_m(mp, now);
+    wefti_unlock(&S.lock);
+    return true;
+}
+
+bool wefti_preempt_let_go(struct m *mp) {
+    uint32_t was = xchg_seqcst(&mp->spot.state, WEFTI_NOT_ASKED); /* pairs with show */
+    if (was == WEFTI_SHOWN)
+        os_futex_wake(&mp->spot.state, 1);
+    return was == WEFTI_SHOWN;
 }
 
 void wefti_preempt_listen(struct m *mp) {

@@ -108,6 +108,7 @@ struct wefti_sched {
     uint32_t monsleep; /* sysmon sleeps for long; lock */
     uint32_t monwake;  /* futex: it sleeps on it */
     uint32_t monend;
+    uint32_t shown; /* an M shows where it is (atomic) */
 
     uint32_t stragglers;       /* Ms were set aside, in this run or before */
     uint32_t main_goexit;      /* main left by weft_goexit */
@@ -263,6 +264,10 @@ void wefti_preempt_listen(struct m *mp); /* a deaf M, on its thread */
 bool wefti_stray_back(struct m *mp);
 void wefti_collect_strays(void); /* with the lock: new ones are on the list afterwards */
 void wefti_watch_strays(int64_t now);
+/* By the monitor, with GODEBUG=stall: mp, which computes, shall show where it is, in mp->spot. False:
+ * it can't be asked. Once the spot's state is SHOWN it waits until it is let go, or for 20 ms. */
+bool wefti_preempt_ask(struct m *mp);
+bool wefti_preempt_let_go(struct m *mp); /* true: it has waited until now */
 
 /* ---- sysmon.c ---- */
 void *wefti_sysmon_main(void *arg);
@@ -294,5 +299,6 @@ void wefti_signals_after_fork(void);  /* the same in a child, at once */
 
 /* ---- observe ---- */
 void wefti_schedtrace(bool detailed);
+int64_t wefti_look_for_stalls(int64_t now); /* by sysmon; when to look again, -1: no need */
 
 #endif
