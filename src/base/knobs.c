@@ -9,7 +9,7 @@
 #include "throw.h"
 
 #define DEFAULTS                                                                                   \
-    { .containermaxprocs = 1, .updatemaxprocs = 1 }
+    { .containermaxprocs = 1, .updatemaxprocs = 1, .retake = 1 }
 
 struct wefti_knobs wefti_knobs = DEFAULTS;
 static const struct wefti_knobs defaults = DEFAULTS;
@@ -32,6 +32,7 @@ static const struct knob {
     KNOB(containermaxprocs),
     KNOB(updatemaxprocs),
     KNOB(threadidle),
+    KNOB(retake),
 };
 #define KNOBS (sizeof knobs / sizeof *knobs)
 

@@ -29,6 +29,7 @@ struct wefti_knobs {
     int64_t containermaxprocs; /* 0: cgroups have no say in GOMAXPROCS; else 1, the default */
     int64_t updatemaxprocs;    /* 0: GOMAXPROCS is settled at the start; else 1, the default */
     int64_t threadidle;        /* milliseconds until a spare thread ends; 0: the usual. For tests */
+    int64_t retake;            /* 0: only the signal takes a blocked goroutine's P; else 1 */
     int64_t maxprocs;          /* GOMAXPROCS; 0: not given */
     int64_t stack;             /* bytes; 0: not given */
 };

@@ -90,7 +90,7 @@ UNWATCHED static enum how how_of(struct m *mp, struct g *gp, struct wefti_stretc
         return NOTHING;
     if (load_relaxed(&mp->attn.is.bracket))
         return BRACKET;
-    if (load_relaxed(&mp->attn.is.stolen))
+    if (load_relaxed(&mp->attn.is.stolen) == WEFTI_TAKEN)
         return STRAY;
     if (!pp)
         return load_relaxed(&gp->captive) ? QUEUED : NOTHING;
@@ -151,9 +151,9 @@ UNWATCHED static void due(struct m *mp, int64_t now) {
     struct wefti_stall *w = &mp->stall;
     uint32_t shown = load_acquire(&mp->spot.state); /* pairs with the handler's swap (preempt.c) */
     if (w->told == ASKING) {
-        if (shown == WEFTI_SHOWN || now - w->asked >= PATIENCE)
+        if (shown == WEFTI_SPOT_SHOWN || now - w->asked >= PATIENCE)
             add_event(mp, FINISH);
-        else if (shown == WEFTI_NOT_ASKED)
+        else if (shown == WEFTI_SPOT_NONE)
             add_event(mp, TELL); /* it was inside the runtime: once more */
     } else if (w->told == SILENT && now - w->begun >= threshold()) {
         add_event(mp, TELL);
@@ -193,17 +193,17 @@ UNWATCHED static uint32_t tid_of(struct m *mp) {
     return load_relaxed(&mp->tid);
 }
 
-static void sample(struct m *mp, struct wefti_stall *w, enum os_doing *doing,
-                   struct os_place *place) {
-    *doing = os_thread_doing(tid_of(mp), place);
-    if (*doing == OS_IN_CALL && w->how != QUEUED)
-        w->call = place->call;
+static void sample(struct m *mp, struct wefti_stall *w, enum os_task *doing,
+                   struct os_call *place) {
+    *doing = os_thread_state(tid_of(mp), place);
+    if (*doing == OS_TASK_BLOCKED && place->number >= 0 && w->how != QUEUED)
+        w->call = place->number;
 }
 
 UNWATCHED static void measure(struct m *mp, int64_t now) {
     struct wefti_stall *w = &mp->stall;
-    enum os_doing doing;
-    struct os_place place;
+    enum os_task doing;
+    struct os_call place;
     sample(mp, w, &doing, &place);
     w->queued = 0;
     w->measured = os_thread_usage(tid_of(mp), &w->used) ? now : 0;
@@ -213,18 +213,27 @@ static int64_t at_least_0(int64_t n) {
     return n > 0 ? n : 0;
 }
 
-static enum cause cause_now(const struct wefti_stall *w, enum os_doing doing) {
+/* Blocked, but not in a call: for a page. */
+static bool in_fault(enum os_task doing, const struct os_call *place) {
+    return doing == OS_TASK_BLOCKED && place->number < 0 && place->sp != 0;
+}
+
+static enum cause cause_now(const struct wefti_stall *w, enum os_task doing,
+                            const struct os_call *place) {
     if (w->how == QUEUED)
         return TURN;
-    return doing == OS_IN_CALL ? CALL : doing == OS_IN_FAULT ? FAULTS : CPU;
+    if (doing != OS_TASK_BLOCKED)
+        return CPU;
+    return place->number >= 0 ? CALL : in_fault(doing, place) ? FAULTS : KERNEL;
 }
 
 /* What took most of the time since `measure`; w->used becomes what was used in it. */
-static enum cause cause_of(struct m *mp, struct wefti_stall *w, enum os_doing doing, int64_t now) {
+static enum cause cause_of(struct m *mp, struct wefti_stall *w, enum os_task doing,
+                           const struct os_call *place, int64_t now) {
     struct os_usage used;
     if (w->measured == 0 || !os_thread_usage(tid_of(mp), &used)) {
         w->measured = 0;
-        return cause_now(w, doing);
+        return cause_now(w, doing, place);
     }
     int64_t cpu = w->used.cpu = at_least_0(used.cpu - w->used.cpu);
     int64_t system = w->used.system = at_least_0(used.system - w->used.system);
@@ -237,9 +246,11 @@ static enum cause cause_of(struct m *mp, struct wefti_stall *w, enum os_doing do
     if (cpu >= blocked)
         return system >= cpu / 2 && faults > 0 && (int64_t)faults >= system / A_FAULT ? FAULTS
                                                                                       : CPU;
-    if (doing == OS_IN_FAULT || (w->call < 0 && reads))
+    if (in_fault(doing, place) || (w->call < 0 && reads))
         return FAULTS;
-    return w->call >= 0 ? CALL : w->captive ? TURN : KERNEL;
+    if (w->call >= 0)
+        return CALL;
+    return w->captive || doing == OS_TASK_RUNS ? TURN : KERNEL; /* or its cgroup is throttled */
 }
 
 /* ---- frames ---- */
@@ -262,33 +273,33 @@ UNWATCHED static bool on_alternate_stack(struct m *mp, uintptr_t sp) {
     return sp - (uintptr_t)mp->alt_lo < mp->alt_size;
 }
 
-static bool same_place(const struct os_place *a, const struct os_place *b) {
-    return a->call == b->call && a->sp == b->sp && a->pc == b->pc;
+static bool same_place(const struct os_call *a, const struct os_call *b) {
+    return a->number == b->number && a->sp == b->sp && a->pc == b->pc;
 }
 
 /* Of a thread that is blocked at `place`. */
-static size_t frames_at(const struct event *e, enum os_doing doing, const struct os_place *place,
+static size_t frames_at(const struct event *e, enum os_task doing, const struct os_call *place,
                         struct wefti_frame *frames) {
     struct os_regs at = {place->pc, 0, place->sp};
-    struct os_place after;
-    if (doing != OS_IN_CALL && doing != OS_IN_FAULT)
+    struct os_call after;
+    if (doing != OS_TASK_BLOCKED)
         return 0;
     if (on_alternate_stack(e->mp, place->sp)) /* a captive in the signal's handler */
         at = shown_by(e->mp);
     size_t n = walk(e, &at, frames);
-    return os_thread_doing(tid_of(e->mp), &after) == doing && same_place(place, &after) ? n : 0;
+    return os_thread_state(tid_of(e->mp), &after) == doing && same_place(place, &after) ? n : 0;
 }
 
 /* Of one that shows them, or whatever it does instead. */
 static size_t frames_of(const struct event *e, struct wefti_frame *frames) {
-    if (load_acquire(&e->mp->spot.state) == WEFTI_SHOWN) { /* pairs with the handler's swap */
+    if (load_acquire(&e->mp->spot.state) == WEFTI_SPOT_SHOWN) { /* pairs with the handler's swap */
         struct os_regs at = shown_by(e->mp);
         size_t n = walk(e, &at, frames);
         return wefti_preempt_let_go(e->mp) ? n : 0;
     }
-    struct os_place place;
+    struct os_call place;
     wefti_preempt_let_go(e->mp);
-    enum os_doing doing = os_thread_doing(tid_of(e->mp), &place);
+    enum os_task doing = os_thread_state(tid_of(e->mp), &place);
     return frames_at(e, doing, &place, frames);
 }
 
@@ -379,8 +390,8 @@ UNWATCHED static void finish(const struct event *e, struct wefti_out *out, int64
 
 UNWATCHED static void tell(const struct event *e, struct wefti_out *out, int64_t now) {
     struct wefti_stall *w = &e->mp->stall;
-    struct os_place place;
-    enum os_doing doing;
+    struct os_call place;
+    enum os_task doing;
     if (!still(e))
         return;
     if (w->told == ASKING) {
@@ -393,9 +404,9 @@ UNWATCHED static void tell(const struct event *e, struct wefti_out *out, int64_t
     }
     sample(e->mp, w, &doing, &place);
     w->bracket = w->how == BRACKET;
-    w->cause = (uint8_t)cause_of(e->mp, w, doing, now);
+    w->cause = (uint8_t)cause_of(e->mp, w, doing, &place, now);
     wefti_clean_name(e->gp, w->name);
-    if (doing == OS_RUNNING && wefti_preempt_ask(e->mp)) {
+    if (doing == OS_TASK_RUNS && wefti_preempt_ask(e->mp)) {
         w->told = ASKING;
         w->asked = now;
         return;

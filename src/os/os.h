@@ -93,18 +93,15 @@ void os_exact_timers(void);
 void os_thread_stack(void **lo, void **hi);
 /* Nanoseconds of CPU time that a thread of this process has used, or -1. */
 int64_t os_thread_cpu(uint32_t tid);
-/* What the system can tell of another thread of this process, without disturbing it. */
-enum os_doing {
-    OS_DOING_UNKNOWN, /* it won't say, or there is no such thread */
-    OS_RUNNING,       /* on a CPU, or waiting for one */
-    OS_IN_CALL,       /* blocked in a system call */
-    OS_IN_FAULT,      /* blocked, but not in a call: for a page */
+/* Asleep in the kernel, or not. BLOCKED is also a fence between the two: what the caller stored
+ * before, that thread sees when it goes on. */
+enum os_task { OS_TASK_UNKNOWN, OS_TASK_RUNS, OS_TASK_BLOCKED };
+struct os_call {
+    int number; /* -1: in none, or not known */
+    uint64_t args[6], sp, pc;
 };
-struct os_place {
-    int64_t call; /* its number; -1: none */
-    uintptr_t sp, pc;
-};
-enum os_doing os_thread_doing(uint32_t tid, struct os_place *place); /* *place: of a blocked one */
+/* `call` may be NULL; it says something when the thread is blocked. */
+enum os_task os_thread_state(uint32_t tid, struct os_call *call);
 /* What it has used since it began. */
 struct os_usage {
     int64_t cpu, system; /* nanoseconds on a CPU; of those, in the kernel (in steps of a tick) */

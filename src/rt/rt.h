@@ -229,6 +229,7 @@ enum wefti_gstatus {
 #define WEFTI_SPECIAL_FRESH 0x02u     /* it has not run yet: no stack */
 #define WEFTI_SPECIAL_UNGUARDED 0x04u /* its stack has no guard of its own */
 #define WEFTI_SPECIAL_CXA 0x08u       /* cxa holds exceptions in flight */
+#define WEFTI_SPECIAL_BLOCKY 0x10u    /* it is known to block without a bracket (stray.c) */
 
 /* What is still to be done for a goroutine once its M has left its stack. */
 enum wefti_post {
@@ -289,6 +290,7 @@ struct g {
                              its own code (atomic for readers) */
     uint8_t main;         /* 1: goroutine 1 of weft_run; or WEFTI_MAIN_BY_FORK */
     uint8_t straggler;    /* its M was set aside at the end of a run */
+    uint8_t blocky;       /* how often it lost its P lately, up to WEFTI_BLOCKY_MOST; sched.lock */
     uint32_t system;      /* runtime goroutine: not counted, not dumped */
     struct g *ambient_next, *ambient_prev; /* guarded by ambient->lock */
     void *fiber;                           /* ThreadSanitizer's fiber */
@@ -307,7 +309,7 @@ union wefti_attn {
     uint64_t word;
     struct {
         uint8_t preempt; /* time slice is over, or the world stops (sysmon, stop the world) */
-        uint8_t stolen;  /* its P was taken while it was in a system call (preempt.c) */
+        uint8_t stolen; /* WEFTI_ASKED or WEFTI_TAKEN: its P, while it is in the kernel (stray.c) */
         uint8_t bracket; /* inside weft_block (the M itself) */
         uint8_t foreign; /* a thread of the program's: gets a P for each call (the M itself) */
         uint8_t forked;  /* a fork's child (the fork handler) */
@@ -317,8 +319,20 @@ union wefti_attn {
     } is;
 };
 
+#define WEFTI_BLOCKY_MOST 4
+
+enum wefti_giveback {
+    WEFTI_GIVEBACK = 1,        /* gives it back: foreign thread, or a call inside a bracket */
+    WEFTI_GIVEBACK_BLOCKY = 2, /* the same if the goroutine is blocky and others wait */
+};
+
+enum wefti_stolen {
+    WEFTI_ASKED = 1, /* the monitor looks whether its P can be taken */
+    WEFTI_TAKEN = 2, /* its P is not its own any more */
+};
+
 /* Where the preemption signal found an M outside of the runtime, for observers (preempt.c). */
-enum wefti_shown { WEFTI_NOT_ASKED, WEFTI_ASKED, WEFTI_SHOWN };
+enum wefti_shown { WEFTI_SPOT_NONE, WEFTI_SPOT_ASKED, WEFTI_SPOT_SHOWN };
 struct wefti_spot {
     uint32_t state;    /* futex, enum wefti_shown: the handler waits while it is SHOWN (atomic) */
     struct os_regs at; /* (atomic members) */
@@ -352,9 +366,8 @@ struct wefti_stall {
 /* A thread. Records are never freed: sysmon and dumps look at them without a lock. */
 struct m {
     /* line 0: entry and leave; written by the M itself but for attn */
-    uint32_t inrt; /* inside the runtime (atomic: read by retakers) */
-    uint8_t
-        giveback; /* wefti_leave must give the P back: foreign thread, or a call inside a bracket */
+    uint32_t inrt;         /* inside the runtime (atomic: read by retakers) */
+    uint8_t giveback;      /* enum wefti_giveback: what wefti_leave does with the P */
     uint8_t spinning;      /* looks for work */
     uint8_t blocked;       /* sleeps on park */
     uint8_t outside;       /* stands in for threads while no runtime is up */
@@ -404,11 +417,12 @@ struct m {
     struct m *newstray;           /* … not on that list yet (atomic), … */
     uint32_t straying;            /* … which is so (atomic), … */
     int64_t looked_at, cpu;       /* … and when its CPU clock was read last, and what it said */
+    int64_t strayed_at;           /* when it gave its P away for a blocky goroutine, or 0 */
+    uint32_t ranks;               /* debug builds: ranks of the locks held */
+    struct g foreign;             /* the G of a foreign thread */
     struct wefti_stretch resumed; /* the slice that it got when it was last a captive */
     struct wefti_spot spot;
     struct wefti_stall stall;
-    uint32_t ranks;   /* debug builds: ranks of the locks held */
-    struct g foreign; /* the G of a foreign thread */
 } __attribute__((aligned(WEFTI_CACHELINE)));
 
 /* Binds gp to mp's thread; NULL unbinds. */
@@ -493,6 +507,8 @@ struct p {
         uint32_t globaltick;
         uint32_t told; /* the slice that was to end … */
         int64_t toldwhen;
+        uint32_t cputick; /* the slice in which the M's CPU clock … */
+        int64_t cpu;      /* … said this */
     } mon;
 
     struct wefti_stack stacks[WEFTI_STACK_CACHE]; /* free stacks of the default size, last first */

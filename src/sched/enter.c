@@ -13,7 +13,8 @@
  *   ended      the run is over: the goroutine goes no further, its M ends
  *   foreign    see above
  *   bracket    a call inside weft_block: takes a P for its duration
- *   stolen     its P was taken while it was in a system call: needs one, like a bracket's end
+ *   stolen     its P was taken while it was in a system call: needs one, like a bracket's end; or
+ *              the monitor is about to take it, and comes too late
  *   deaf       it did not answer the preemption signal: its thread must hear it again
  *   preempt    the time slice is over, or the world stops: in a call that may park the goroutine
  *              goes to the global queue, in others it stays on its thread and waits for a P (captive)
@@ -51,7 +52,7 @@ static void make_outside(struct m *mp) {
     mp->curg = &mp->foreign;
     mp->foreign.foreign = 1;
     wefti_bind(&mp->foreign, mp);
-    mp->giveback = 1;
+    mp->giveback = WEFTI_GIVEBACK;
     mp->outside = 1;
 }
 
@@ -160,7 +161,7 @@ static struct m *enter_foreign(struct m *mp) {
                 mp = attach_thread();
             store_relaxed(&mp->inrt, 1);
             if (join_run(mp)) {
-                mp->giveback = 1;
+                mp->giveback = WEFTI_GIVEBACK;
                 if (wefti_need_p(mp, &mp->foreign))
                     return mp;
                 leave_run(mp);
@@ -210,6 +211,11 @@ struct m *wefti_foreign_wait_over(struct m *mp, struct g *gp) {
 }
 
 void wefti_giveback(struct m *mp) {
+    if (mp->giveback == WEFTI_GIVEBACK_BLOCKY) {
+        mp->giveback = 0;
+        wefti_leave_blocky(mp);
+        return;
+    }
     if (mp->outside) {
         wefti_unlock(&outside.lock);
         return;
@@ -299,10 +305,10 @@ struct m *wefti_enter_slow(bool may_park) {
         wefti_abandon(mp);
     if (unlikely(load_relaxed(&mp->attn.is.deaf)))
         wefti_preempt_listen(mp);
-    if (unlikely(load_relaxed(&mp->attn.is.stolen)) && !wefti_stray_back(mp))
+    if (unlikely(wefti_lost_p(mp)) && !wefti_stray_back(mp))
         return wefti_without_p(mp, may_park);
     if (load_relaxed(&mp->attn.is.bracket)) {
-        mp->giveback = 1;
+        mp->giveback = WEFTI_GIVEBACK;
         struct g *gp = mp->curg;
         struct m *bound = gp->bound;
         wefti_bind(gp, mp);

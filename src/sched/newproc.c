@@ -60,6 +60,7 @@ static inline struct g *birth(struct m *mp, unsigned class, const struct weft_im
     store_relaxed(&gp->id, likely(pp->goid < pp->goid_end) ? pp->goid++ : id_block(pp));
     store_relaxed(&gp->creator, mp->curg ? mp->curg->id : 0);
     gp->special = WEFTI_SPECIAL_FRESH;
+    gp->blocky = 0;
     store_relaxed(&gp->reason, WEFTI_WAIT_NONE);
     store_relaxed(&gp->name[0], 0);
     store_relaxed(&gp->status, WEFTI_G_RUNNABLE);
@@ -265,7 +266,7 @@ void wefti_goroutine_main(struct g *gp) {
 void weft_goexit(void) {
     struct m *mp = wefti_enter_goroutine("weft_goexit");
     struct g *gp = mp->curg;
-    if (mp->giveback || mp->depth > 0)
+    if (mp->giveback == WEFTI_GIVEBACK || mp->depth > 0)
         wefti_fatal("weft_goexit inside weft_block");
     wefti_leave(mp);
     end_goroutine(gp, 0, false);

@@ -15,14 +15,12 @@
  * (bound.c), and sleeps on the M's futex until somebody who picks the captive grants a P. Then it
  * returns, and the goroutine goes on as if nothing had been. The kernel keeps all registers.
  *
- * A goroutine in a system call (the handler can tell: os/os.h) gives its P away, but does not wait: its
- * M becomes a stray, which has no P. The handler leaves the P in state SYSCALL, as the beginning of
- * a bracket does, and sysmon takes it from there. The call goes on, or is made again, and takes what
- * it takes; the next weft call takes the P back or gets another first, as the end of a bracket does. If the call returns
- * and the goroutine computes on, sysmon sees that by the thread's CPU clock, and the signal makes
- * it a captive. So a lock of pthreads' that a captive holds stops nobody for ever: those who wait
- * for it lose their Ps, one after the other, until the captive gets one. And a relative time-out,
- * which a repeated call begins anew, does so once.
+ * A goroutine that is asleep in the kernel is not signalled as a rule: the monitor takes its P from
+ * outside (retake.c). Where the monitor can't tell, or the goroutine went to sleep meanwhile, the
+ * signal finds a system call (the handler can tell: os/os.h). Then the goroutine gives its P away,
+ * but does not wait: its M becomes a stray (stray.c), which has no P. The handler leaves the P in
+ * state SYSCALL, as the beginning of a bracket does, and sysmon takes it from there. The call goes
+ * on, or is made again; a relative time-out, which a repeated call begins anew, does so once.
  *
  * Why the handler may do all that. It touches the scheduler only if the signal found the M outside
  * of the runtime, `inrt` 0. The M itself writes inrt, and the handler runs on the M's thread, so
@@ -53,6 +51,9 @@
  * the P's M looked at again, and an M that ends gives up its tid under that lock, so no thread that
  * is not an M is ever signalled.
  *
+ * A handler in a system call may have interrupted a function that ThreadSanitizer wraps, where it
+ * sees no synchronization. So there it does nothing but atomic stores.
+ *
  * Deaf Ms. Goroutine code may block the signal. If one stays unanswered for a slice the M is marked,
  * and its next weft call unblocks the signal.
  *
@@ -77,9 +78,7 @@
 
 #include "state.h"
 
-#define AT_ONCE 16                  /* strays looked at in one go */
-#define COMPUTES(span) ((span) / 4) /* so much of a span on the CPU is not waiting */
-#define SHOW_AT_MOST 20000000       /* nanoseconds that a goroutine waits to be looked at */
+#define SHOW_AT_MOST 20000000 /* nanoseconds that a goroutine waits to be looked at */
 
 static struct sigaction before;
 static int installed; /* the signal, 0: none */
@@ -131,90 +130,6 @@ IN_HANDLER static bool in_wrapper(void *context) {
 #define in_wrapper(context) ((void)(context), false)
 #endif
 
-/* ---- strays ---- */
-
-/*
- * A handler in a system call may have interrupted a function that ThreadSanitizer wraps, where it
- * sees no synchronization. So it does nothing but atomic stores: it puts its M on a stack, and
- * whoever has the lock moves that to the list. `straying` says that the M is on the stack; it
- * is cleared before `stolen` is looked at, and set after `stolen` is, so a stray is not missed.
- */
-static void push_stray(struct m *mp) {
-    if (xchg_seqcst(&mp->straying, 1) != 0) /* pairs with the one in wefti_collect_strays */
-        return;
-    struct m *first = load_relaxed(&S.new_strays);
-    do
-        store_relaxed(&mp->newstray, first);
-    while (!cas_seqcst(&S.new_strays, &first, mp)); /* pairs with the exchange */
-}
-
-/* With the lock. */
-static void add_stray(struct m *mp, int64_t now) {
-    mp->looked_at = now;
-    mp->cpu = os_thread_cpu(mp->tid);
-    mp->stray = NULL;
-    mp->strayp = S.strays_end;
-    *S.strays_end = mp;
-    S.strays_end = &mp->stray;
-    store_relaxed(&S.nstrays, S.nstrays + 1);
-}
-
-static void remove_stray(struct m *mp) {
-    *mp->strayp = mp->stray;
-    if (mp->stray)
-        mp->stray->strayp = mp->strayp;
-    else
-        S.strays_end = mp->strayp;
-    mp->strayp = NULL;
-    store_relaxed(&S.nstrays, S.nstrays - 1);
-}
-
-void wefti_collect_strays(void) {
-    if (load_relaxed(&S.new_strays) == NULL)
-        return;
-    struct m *next, *mp = xchg_seqcst(&S.new_strays, NULL); /* pairs with push_stray */
-    for (; mp; mp = next) {
-        next = load_relaxed(&mp->newstray);
-        xchg_seqcst(&mp->straying, 0); /* pairs with the one in push_stray */
-        if (load_relaxed(&mp->attn.is.stolen) && !mp->strayp && mp->tid != 0)
-            add_stray(mp, os_nanotime());
-    }
-}
-
-/* Its goroutine is in a system call: without the P from here on. */
-static void become_stray(struct m *mp, struct g *gp) {
-    struct p *pp = mp->p;
-    mp->oldp = pp;
-    store_relaxed(&pp->syscalltick, load_relaxed(&pp->syscalltick) + 1);
-    store_relaxed(&gp->status, WEFTI_G_SYSCALL);
-    store_relaxed(&gp->since, wefti_stamp());
-    store_relaxed(&mp->attn.is.stolen, 1);
-    store_relaxed(&mp->p, NULL);
-    push_stray(mp);
-    store_seqcst(&pp->status, WEFTI_P_SYSCALL); /* pairs with the takers' swaps (syscall.c) */
-    store_seqcst(&S.monwake, 1);
-    os_futex_wake(&S.monwake, 1); /* the monitor takes it */
-}
-
-bool wefti_stray_back(struct m *mp) {
-    struct p *pp = mp->oldp;
-    uint32_t syscall = WEFTI_P_SYSCALL;
-    bool kept = !load_acquire(&mp->attn.is.ended) &&
-                cas_seqcst(&pp->status, &syscall, WEFTI_P_RUNNING); /* with become_stray */
-    wefti_lock(&S.lock);
-    if (mp->strayp && load_relaxed(&S.phase) == WEFTI_UP)
-        remove_stray(mp);
-    store_relaxed(&mp->attn.is.stolen, 0);
-    wefti_unlock(&S.lock);
-    if (kept) {
-        store_relaxed(&mp->p, pp);
-        store_relaxed(&pp->m, mp);
-        store_relaxed(&pp->syscalltick, load_relaxed(&pp->syscalltick) + 1);
-        store_relaxed(&mp->curg->status, WEFTI_G_RUNNING);
-    }
-    return kept;
-}
-
 /* ---- the handler ---- */
 
 static void let_go(struct m *mp, struct g *gp) {
@@ -228,10 +143,11 @@ static void interrupted(struct m *mp, bool in_call) {
     if (!gp || load_relaxed(&mp->attn.is.ended) || load_relaxed(&mp->attn.is.bracket) ||
         !load_relaxed(&mp->attn.is.preempt))
         return;
-    if (load_relaxed(&mp->attn.is.stolen)) {
+    if (wefti_lost_p(mp)) {
         if (in_call)
             return;
         if (!wefti_stray_back(mp)) {
+            wefti_forget_blocky(gp);
             store_relaxed(&mp->attn.is.preempt, 0);
             if (!wefti_captive_here(mp, gp, false))
                 let_go(mp, gp);
@@ -245,7 +161,7 @@ static void interrupted(struct m *mp, bool in_call) {
         (!load_acquire(&S.stopping) && !wefti_others_wait(mp->p)))
         return;
     if (in_call)
-        become_stray(mp, gp);
+        wefti_become_stray(mp, gp);
     else if (!wefti_captive_here(mp, gp, true))
         let_go(mp, gp);
 }
@@ -262,17 +178,17 @@ IN_HANDLER static void show(struct m *mp, void *context) {
     store_relaxed(&spot->at.pc, at.pc);
     store_relaxed(&spot->at.fp, at.fp);
     store_relaxed(&spot->at.sp, at.sp);
-    uint32_t asked = WEFTI_ASKED, shown = WEFTI_SHOWN;
+    uint32_t asked = WEFTI_SPOT_ASKED, shown = WEFTI_SPOT_SHOWN;
     bool inside = load_relaxed(&mp->inrt) || in_wrapper(context);
-    if (!cas_seqcst(&spot->state, &asked, inside ? WEFTI_NOT_ASKED : WEFTI_SHOWN) || inside)
+    if (!cas_seqcst(&spot->state, &asked, inside ? WEFTI_SPOT_NONE : WEFTI_SPOT_SHOWN) || inside)
         return; /* pairs with wefti_preempt_ask */
     store_relaxed(&S.shown, 1);
     store_seqcst(&S.monwake, 1);
     os_futex_wake(&S.monwake, 1);
     int64_t end = os_nanotime() + SHOW_AT_MOST;
-    while (load_acquire(&spot->state) == WEFTI_SHOWN && os_nanotime() < end) /* with let_go */
-        os_futex_wait(&spot->state, WEFTI_SHOWN, end);
-    cas_seqcst(&spot->state, &shown, WEFTI_NOT_ASKED); /* pairs with the exchange in let_go */
+    while (load_acquire(&spot->state) == WEFTI_SPOT_SHOWN && os_nanotime() < end) /* with let_go */
+        os_futex_wait(&spot->state, WEFTI_SPOT_SHOWN, end);
+    cas_seqcst(&spot->state, &shown, WEFTI_SPOT_NONE); /* pairs with the exchange in let_go */
 }
 
 static void on_preempt(int sig, siginfo_t *info, void *context);
@@ -344,8 +260,9 @@ static void signal_m(struct m *mp, int64_t now) {
         store_relaxed(&mp->signalled, 0);
 }
 
-static void send(struct m *mp, int64_t now) {
-    if (!load_relaxed(&mp->attn.is.bracket))
+void wefti_preempt_m(struct m *mp, int64_t now) {
+    store_relaxed(&mp->attn.is.preempt, 1);
+    if (S.preempt_signal != 0 && !load_relaxed(&mp->inrt) && !load_relaxed(&mp->attn.is.bracket))
         signal_m(mp, now);
 }
 
@@ -359,7 +276,7 @@ void wefti_preempt_p(struct p *pp) {
     int64_t now = os_nanotime();
     wefti_lock(&S.lock);
     if (load_relaxed(&pp->m) == mp)
-        send(mp, now);
+        wefti_preempt_m(mp, now);
     wefti_unlock(&S.lock);
 }
 
@@ -367,7 +284,7 @@ bool wefti_preempt_ask(struct m *mp) {
     int64_t now = os_nanotime();
     if (S.preempt_signal == 0)
         return false;
-    store_seqcst(&mp->spot.state, WEFTI_ASKED); /* pairs with show */
+    store_seqcst(&mp->spot.state, WEFTI_SPOT_ASKED); /* pairs with show */
     wefti_lock(&S.lock);
     signal_m(mp, now);
     wefti_unlock(&S.lock);
@@ -375,10 +292,10 @@ bool wefti_preempt_ask(struct m *mp) {
 }
 
 bool wefti_preempt_let_go(struct m *mp) {
-    uint32_t was = xchg_seqcst(&mp->spot.state, WEFTI_NOT_ASKED); /* pairs with show */
-    if (was == WEFTI_SHOWN)
+    uint32_t was = xchg_seqcst(&mp->spot.state, WEFTI_SPOT_NONE); /* pairs with show */
+    if (was == WEFTI_SPOT_SHOWN)
         os_futex_wake(&mp->spot.state, 1);
-    return was == WEFTI_SHOWN;
+    return was == WEFTI_SPOT_SHOWN;
 }
 
 void wefti_preempt_listen(struct m *mp) {
@@ -386,24 +303,6 @@ void wefti_preempt_listen(struct m *mp) {
         os_signal_unblock(S.preempt_signal);
     store_relaxed(&mp->signalled, 0);
     store_relaxed(&mp->attn.is.deaf, 0);
-}
-
-void wefti_watch_strays(int64_t now) {
-    wefti_lock(&S.lock);
-    wefti_collect_strays();
-    struct m *mp;
-    for (int n = 0; n < AT_ONCE && (mp = S.strays) != NULL && now - mp->looked_at >= WEFTI_SLICE;
-         n++) {
-        int64_t cpu = mp->cpu, span = now - mp->looked_at;
-        remove_stray(mp);
-        add_stray(mp, now); /* at the end, and its clock is read */
-        if (mp->cpu - cpu >= COMPUTES(span)) {
-            store_relaxed(&mp->attn.is.preempt, 1);
-            if (!load_relaxed(&mp->inrt))
-                send(mp, now);
-        }
-    }
-    wefti_unlock(&S.lock);
 }
 
 /* ---- the disposition ---- */

@@ -52,12 +52,18 @@ static inline void save_thread(struct m *mp, struct g *gp) {
     }
 }
 
+static void load_special(struct m *mp, struct g *gp) {
+    if (gp->special & WEFTI_SPECIAL_CXA)
+        *mp->cxa = gp->cxa;
+    gp->special &= (uint8_t)~WEFTI_SPECIAL_CXA;
+    if (gp->special & WEFTI_SPECIAL_BLOCKY)
+        mp->giveback = WEFTI_GIVEBACK_BLOCKY;
+}
+
 static inline void load_thread(struct m *mp, struct g *gp) {
     *mp->errnop = gp->err;
-    if (unlikely(gp->special & WEFTI_SPECIAL_CXA)) {
-        *mp->cxa = gp->cxa;
-        gp->special &= (uint8_t)~WEFTI_SPECIAL_CXA;
-    }
+    if (unlikely(gp->special & (WEFTI_SPECIAL_CXA | WEFTI_SPECIAL_BLOCKY)))
+        load_special(mp, gp);
 }
 
 /* ---- queues ---- */
@@ -534,7 +540,7 @@ void weft_yield(void) {
     struct m *mp = wefti_enter_park();
     struct g *gp = mp->curg;
     if (unlikely(gp->special & WEFTI_SPECIAL_BOUND)) {
-        if (!mp->giveback)
+        if (mp->giveback != WEFTI_GIVEBACK)
             mp = wefti_requeue_bound(mp, gp);
     } else {
         mp = likely(mp->p->single) ? yield_alone(mp, gp) : yield_shared(mp, gp);

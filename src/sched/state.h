@@ -13,6 +13,8 @@
  *   world.c     stopping and starting the world, and the number of Ps meanwhile
  *   procs.c     GOMAXPROCS: its default, how it follows CPUs and quotas, who sets it
  *   preempt.c   the preemption signal: goroutines stopped in the middle of anything
+ *   retake.c    Ps taken from goroutines that sleep in the kernel without a bracket
+ *   stray.c     Ms that lost their P outside of the runtime
  *   sysmon.c    the monitor thread
  *   newproc.c   the birth and the end of a goroutine
  *   init.c      runs: their start and end
@@ -260,14 +262,29 @@ void wefti_preempt_remove(void);
 void wefti_preempt_after_fork(void);     /* in the child: the disposition as before */
 void wefti_preempt_p(struct p *pp);      /* whoever runs on pp shall give way; no lock held */
 void wefti_preempt_listen(struct m *mp); /* a deaf M, on its thread */
+void wefti_preempt_m(struct m *mp, int64_t now); /* mp shall give way; with the lock */
+
+/* ---- stray.c ---- */
+/* On the M's thread, inside: it has lost its P, and none is left. Ends a look of the monitor's. */
+bool wefti_lost_p(struct m *mp);
+void wefti_become_stray(struct m *mp, struct g *gp); /* by the signal's handler, in a system call */
+void wefti_add_stray(struct m *mp, int64_t now);     /* with the lock: its P is the caller's */
 /* A stray M is back in the runtime: true when it has its P back, false when it has none. */
 bool wefti_stray_back(struct m *mp);
-void wefti_collect_strays(void); /* with the lock: new ones are on the list afterwards */
+void wefti_leave_blocky(struct m *mp);  /* leaving: without the P, if others wait for it */
+void wefti_count_loss(struct g *gp);    /* its P was taken; with the lock */
+void wefti_forget_blocky(struct g *gp); /* it computes */
+void wefti_collect_strays(void);        /* with the lock: new ones are on the list afterwards */
 void wefti_watch_strays(int64_t now);
 /* By the monitor, with GODEBUG=stall: mp, which computes, shall show where it is, in mp->spot. False:
  * it can't be asked. Once the spot's state is SHOWN it waits until it is let go, or for 20 ms. */
 bool wefti_preempt_ask(struct m *mp);
 bool wefti_preempt_let_go(struct m *mp); /* true: it has waited until now */
+
+/* ---- retake.c ---- */
+/* By the monitor: takes pp from an M whose goroutine sleeps in the kernel, for its own. `look` even
+ * if it did not stand still since the last time. */
+bool wefti_retake(struct p *pp, bool look);
 
 /* ---- sysmon.c ---- */
 void *wefti_sysmon_main(void *arg);

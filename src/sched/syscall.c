@@ -22,11 +22,12 @@
 void weft_block_enter(void) {
     struct m *mp = wefti_enter();
     mp->depth++;
-    if (mp->giveback ||
+    if (mp->giveback == WEFTI_GIVEBACK ||
         mp->depth > 1) { /* a foreign thread has no P between calls; nor has an outer bracket */
         wefti_leave(mp);
         return;
     }
+    mp->giveback = 0;
     struct p *pp = mp->p;
     mp->oldp = pp;
     store_relaxed(&pp->syscalltick, pp->syscalltick + 1);

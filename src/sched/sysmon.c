@@ -2,7 +2,8 @@
 /*
  * The monitor: a thread that needs no P and looks at the Ps from outside.
  *
- *   retake   a P left in a bracket for a tick, when there is other work, or for 10 ms in any case
+ *   retake   a P left in a bracket for a tick, when there is other work, or for 10 ms in any case; the
+ *            same for one whose goroutine sleeps in the kernel without a bracket (retake.c)
  *   preempt  a goroutine that has run for 10 ms while others wait: its M's attention byte, and the
  *            signal (preempt.c); one whose P was taken in a system call and that computes on
  *   poll     descriptors that are ready and that nobody looked at for 10 ms (netpoll.c)
@@ -75,6 +76,11 @@ static void ends_at(int64_t when) {
         next_end = when;
 }
 
+/* Somebody is there to take what comes. */
+static bool idle_elsewhere(void) {
+    return load_relaxed(&S.nmspinning) + load_relaxed(&S.npidle) > 0;
+}
+
 /* True when it took the P. */
 static bool retake_bracket(struct m *self, struct p *pp, int64_t now) {
     bool others = others_wait(pp, now), over = slice_over(pp, now);
@@ -84,8 +90,7 @@ static bool retake_bracket(struct m *self, struct p *pp, int64_t now) {
         pp->mon.syscallwhen = now;
         return false;
     }
-    bool idle_elsewhere = load_relaxed(&S.nmspinning) + load_relaxed(&S.npidle) > 0;
-    if (!others && idle_elsewhere && now - pp->mon.syscallwhen < WEFTI_SLICE)
+    if (!others && idle_elsewhere() && now - pp->mon.syscallwhen < WEFTI_SLICE)
         return false;
     uint32_t syscall = WEFTI_P_SYSCALL;
     struct m *mp = load_relaxed(&pp->m);
@@ -99,6 +104,11 @@ static bool retake_bracket(struct m *self, struct p *pp, int64_t now) {
     return true;
 }
 
+/* It was not told to end its slice, or did not hear it. */
+static bool retry_due(struct p *pp, int64_t now) {
+    return pp->mon.told != pp->mon.schedtick || now - pp->mon.toldwhen >= WEFTI_RETRY;
+}
+
 /* True when it found something to do. */
 static bool look_at_running(struct m *self, struct p *pp, int64_t now) {
     bool over = slice_over(pp, now);
@@ -109,20 +119,22 @@ static bool look_at_running(struct m *self, struct p *pp, int64_t now) {
         wefti_wakep(self);
         return true;
     }
-    if (S.seeded ||
-        !(others_wait(pp, now) || load_relaxed(&S.netready) || load_relaxed(&S.procs_due) != 0))
+    bool others =
+        others_wait(pp, now) || load_relaxed(&S.netready) || load_relaxed(&S.procs_due) != 0;
+    bool due = over && others && retry_due(pp, now);
+    if ((others || over || !idle_elsewhere()) && wefti_retake(pp, due)) {
+        wefti_hand_off(self, pp);
+        return true;
+    }
+    if (S.seeded || !others)
         return false;
-    if (over) {
-        bool told = pp->mon.told == pp->mon.schedtick;
-        if (!told || now - pp->mon.toldwhen >= WEFTI_RETRY) {
-            wefti_preempt_p(pp);
-            pp->mon.told = pp->mon.schedtick;
-            pp->mon.toldwhen = now;
-            told = false;
-        }
-        ends_at(now + (told || WEFTI_RETRY < SOON ? WEFTI_RETRY : SOON));
+    if (due) {
+        wefti_preempt_p(pp);
+        pp->mon.told = pp->mon.schedtick;
+        pp->mon.toldwhen = now;
+        ends_at(now + (WEFTI_RETRY < SOON ? WEFTI_RETRY : SOON));
     } else {
-        ends_at(pp->mon.schedwhen + WEFTI_SLICE);
+        ends_at(over ? now + WEFTI_RETRY : pp->mon.schedwhen + WEFTI_SLICE);
     }
     return false;
 }

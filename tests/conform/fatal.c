@@ -551,14 +551,20 @@ struct blockers {
     weft_wg wg;
 };
 
+/* Counted until here: after the bracket it may wait for its turn without a thread. */
+static ssize_t read_and_count(struct blockers *b, char *byte) {
+    ssize_t n = read(b->ends[0], byte, 1);
+    atomic_fetch_sub(&b->inside, 1);
+    return n;
+}
+
 static void block_in_read(struct blockers *b) {
     char byte;
     int inside = atomic_fetch_add(&b->inside, 1) + 1;
     int most = atomic_load(&b->most);
     while (inside > most && !atomic_compare_exchange_weak(&b->most, &most, inside))
         ;
-    CHECK_EQ(weft_block(read(b->ends[0], &byte, 1)), 1);
-    atomic_fetch_sub(&b->inside, 1);
+    CHECK_EQ(weft_block(read_and_count(b, &byte)), 1);
     atomic_fetch_add(&b->done, 1);
 }
 

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What another thread of this process does and has used, from /proc/self/task/TID. Reading there
- * neither stops nor wakes the thread.
+ * What another thread of this process has used, from /proc/self/task/TID; and files in general.
  *
- *   syscall    "running"; or, blocked, "NUMBER ARG… SP PC", "-1 SP PC" when not in a call
  *   schedstat  "ON_CPU WAITED SLICES", nanoseconds
  *   stat       "TID (NAME) STATE …", fields by number as in proc(5)
  *
- * `syscall` can't be read in a process that may not be dumped; the others can. Only system calls
- * and a little stack: goroutines may hold the C library's locks.
+ * Both can be read in a process that may not be dumped, too. Only system calls and a little stack:
+ * goroutines may hold the C library's locks.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -79,40 +77,11 @@ static bool number_at(const char **at, uint64_t *value) {
     const char *s = *at;
     while (*s == ' ')
         s++;
-    unsigned base = 10;
-    if (s[0] == '0' && s[1] == 'x')
-        s += 2, base = 16;
     const char *first = s;
-    for (*value = 0;; s++) {
-        unsigned digit = *s >= '0' && *s <= '9'                 ? (unsigned)(*s - '0')
-                         : base == 16 && *s >= 'a' && *s <= 'f' ? (unsigned)(*s - 'a' + 10)
-                                                                : 16;
-        if (digit >= base)
-            break;
-        *value = *value * base + digit;
-    }
+    for (*value = 0; *s >= '0' && *s <= '9'; s++)
+        *value = *value * 10 + (uint64_t)(*s - '0');
     *at = s;
     return s > first;
-}
-
-enum os_doing os_thread_doing(uint32_t tid, struct os_place *place) {
-    char text[TEXT_SIZE];
-    *place = (struct os_place){-1, 0, 0};
-    if (!read_task(tid, "/syscall", text))
-        return OS_DOING_UNKNOWN;
-    if (text[0] == 'r')
-        return OS_RUNNING;
-    bool fault = text[0] == '-';
-    const char *at = text + fault;
-    uint64_t number, value, sp = 0, pc = 0;
-    if (!number_at(&at, &number))
-        return OS_DOING_UNKNOWN;
-    while (number_at(&at, &value))
-        sp = pc, pc = value;
-    place->call = fault ? -1 : (int64_t)number;
-    place->sp = (uintptr_t)sp;
-    place->pc = (uintptr_t)pc;
-    return fault ? OS_IN_FAULT : OS_IN_CALL;
 }
 
 static bool field(const char *stat, int wanted, uint64_t *value) {
