@@ -11,6 +11,16 @@ add_library(weft_harness STATIC
 target_include_directories(weft_harness PUBLIC ${PROJECT_SOURCE_DIR}/tests/harness)
 target_link_libraries(weft_harness PUBLIC weft_flags weft_static)
 
+# In debug builds: a malloc that may not be called inside the runtime. For a target's sources.
+set(weft_watch "")
+if(WEFT_DEBUG AND NOT WEFT_SANITIZE)
+    add_library(weft_watch OBJECT ${PROJECT_SOURCE_DIR}/tests/harness/watch.c)
+    target_link_libraries(weft_watch PRIVATE weft_flags)
+    target_include_directories(weft_watch PRIVATE
+        ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
+    set(weft_watch $<TARGET_OBJECTS:weft_watch>)
+endif()
+
 # The harness's own watchdog comes first and says more (60 s, 600 s under a sanitizer).
 set(weft_test_timeout 150)
 if(WEFT_SANITIZE)
@@ -27,7 +37,7 @@ function(weft_add_tests kind source)
     get_filename_component(file ${source} NAME_WE)
     set(program test_${kind}_${file})
     set(listing ${PROJECT_BINARY_DIR}/tests/${kind}/${file}.tests.cmake)
-    add_executable(${program} ${source})
+    add_executable(${program} ${source} ${weft_watch})
     target_link_libraries(${program} PRIVATE weft_harness weft_static)
     target_include_directories(${program} PRIVATE ${PROJECT_SOURCE_DIR}/src)
     set_target_properties(${program} PROPERTIES

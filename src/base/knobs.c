@@ -9,7 +9,7 @@
 #include "throw.h"
 
 #define DEFAULTS                                                                                   \
-    { .containermaxprocs = 1, .updatemaxprocs = 1, .retake = 1 }
+    { .containermaxprocs = 1, .updatemaxprocs = 1, .retake = 1, .earlycut = 1, .wakepin = 1 }
 
 struct wefti_knobs wefti_knobs = DEFAULTS;
 static const struct wefti_knobs defaults = DEFAULTS;
@@ -27,12 +27,15 @@ static const struct knob {
     KNOB(scheddetail),
     KNOB(asyncpreemptoff),
     KNOB(preemptsignal),
+    KNOB(preemptslice),
     {"schedseed", offsetof(struct wefti_knobs, schedseed), offsetof(struct wefti_knobs, seeded)},
     KNOB(guardprotect),
     KNOB(containermaxprocs),
     KNOB(updatemaxprocs),
     KNOB(threadidle),
     KNOB(retake),
+    KNOB(earlycut),
+    KNOB(wakepin),
 };
 #define KNOBS (sizeof knobs / sizeof *knobs)
 

@@ -23,6 +23,7 @@ struct wefti_knobs {
     int64_t scheddetail;       /* P, M and G lines too */
     int64_t asyncpreemptoff;   /* no preemption by signal */
     int64_t preemptsignal;     /* the signal that preempts; 0: not given */
+    int64_t preemptslice;      /* microseconds of a time slice; 0: the usual. For tests */
     int64_t schedseed;         /* where the oracle starts … */
     int64_t seeded;            /* … and whether it was given */
     int64_t guardprotect;      /* stack guards by mprotect, as on older kernels */
@@ -30,6 +31,8 @@ struct wefti_knobs {
     int64_t updatemaxprocs;    /* 0: GOMAXPROCS is settled at the start; else 1, the default */
     int64_t threadidle;        /* milliseconds until a spare thread ends; 0: the usual. For tests */
     int64_t retake;            /* 0: only the signal takes a blocked goroutine's P; else 1 */
+    int64_t earlycut;          /* 0: a timer that is due waits for a slice's end; else 1 */
+    int64_t wakepin;           /* 0: a thread that is given a P may wake anywhere; else 1 */
     int64_t maxprocs;          /* GOMAXPROCS; 0: not given */
     int64_t stack;             /* bytes; 0: not given */
 };

@@ -96,11 +96,16 @@ static void p_line(struct wefti_out *out, struct p *pp) {
               wefti_runq_len(&pp->runq), load_relaxed(&pp->gfree.n), load_relaxed(&pp->timers->n));
 }
 
+/* An M that sleeps in the kernel does not know yet that its P was taken (stray.c). */
+static struct p *p_of(struct m *mp) {
+    return load_relaxed(&mp->attn.is.stolen) == WEFTI_TAKEN ? NULL : load_relaxed(&mp->p);
+}
+
 static void m_line(struct wefti_out *out, struct m *mp) {
     wefti_out(out,
               "  M%u: p=%s curg=%s mallocing=0 throwing=0 preemptoff= locks=%u dying=0 spinning=%s "
               "blocked=%s lockedg=%s\n",
-              mp->id, p_id(load_relaxed(&mp->p)).text, g_id(load_relaxed(&mp->curg)).text,
+              mp->id, p_id(p_of(mp)).text, g_id(load_relaxed(&mp->curg)).text,
               load_relaxed(&mp->inrt) != 0, truth(load_relaxed(&mp->spinning)),
               truth(load_relaxed(&mp->blocked)), g_id(load_relaxed(&mp->lockedg)).text);
 }

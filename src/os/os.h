@@ -126,11 +126,11 @@ void os_signal_unblock(int sig); /* for this thread */
 /* To one thread of this process; false: there is none. */
 bool os_signal_thread(uint32_t tid, int sig);
 /*
- * By a signal's handler, with its third argument: true when it interrupted a system call that goes
- * on, or is made again, when the handler returns. One that would fail with EINTR is made to be made
- * again where that does no harm; otherwise the answer is false.
+ * By a signal's handler, with its first and third argument: true when it interrupted a system call
+ * that goes on, or is made again, when the handler returns. One that would fail with EINTR is made
+ * to be made again where that does no harm; otherwise the answer is false.
  */
-bool os_in_system_call(void *context);
+bool os_in_system_call(int sig, void *context);
 /* By the same: where it interrupted its thread. */
 struct os_regs {
     uintptr_t pc, fp, sp;
@@ -152,6 +152,18 @@ extern struct os_pretend os_pretend;
 int os_file_open(const char *path); /* -1: no */
 size_t os_file_read(int fd, void *into, size_t size, uint64_t offset);
 void os_file_close(int fd);
+
+/* ---- where threads run (linux/affinity.c) ---- */
+struct os_affinity {
+    uint64_t bits[16];
+};
+int os_cpu(void); /* that the caller is on */
+/* The caller has all CPUs that it may have, and gets those that will be added. */
+bool os_unrestricted(void);
+/* Keeps a sleeping thread to one of its CPUs, until os_unpin. `model`: a thread that is known to
+ * be unrestricted, or 0. False: nothing was done. */
+bool os_pin(uint32_t tid, int cpu, uint32_t model, struct os_affinity *before);
+void os_unpin(uint32_t tid, int cpu, const struct os_affinity *before);
 
 /* ---- output and the end ---- */
 void os_write(int fd, const char *text, size_t n);

@@ -292,6 +292,8 @@ struct g {
     uint8_t straggler;    /* its M was set aside at the end of a run */
     uint8_t blocky;       /* how often it lost its P lately, up to WEFTI_BLOCKY_MOST; sched.lock */
     uint32_t system;      /* runtime goroutine: not counted, not dumped */
+    uint32_t used; /* nanoseconds of a slice that was interrupted and goes on, or 0 (slice.c) … */
+    int64_t cut;   /* … and since when */
     struct g *ambient_next, *ambient_prev; /* guarded by ambient->lock */
     void *fiber;                           /* ThreadSanitizer's fiber */
     void *asan_stack;                      /* AddressSanitizer's fake stack while not running */
@@ -308,7 +310,7 @@ struct g {
 union wefti_attn {
     uint64_t word;
     struct {
-        uint8_t preempt; /* time slice is over, or the world stops (sysmon, stop the world) */
+        uint8_t preempt; /* WEFTI_SLICE_OVER, which a stop of the world says, too, or WEFTI_CUT */
         uint8_t stolen; /* WEFTI_ASKED or WEFTI_TAKEN: its P, while it is in the kernel (stray.c) */
         uint8_t bracket; /* inside weft_block (the M itself) */
         uint8_t foreign; /* a thread of the program's: gets a P for each call (the M itself) */
@@ -317,6 +319,11 @@ union wefti_attn {
         uint8_t deaf;    /* it does not answer the preemption signal (sysmon) */
         uint8_t pad;
     } is;
+};
+
+enum wefti_preempt {
+    WEFTI_SLICE_OVER = 1,
+    WEFTI_CUT = 2, /* something came due; the slice goes on later (slice.c) */
 };
 
 #define WEFTI_BLOCKY_MOST 4
@@ -410,6 +417,10 @@ struct m {
     void *g0_lo, *g0_hi;     /* bounds of the thread's own stack */
     void *fiber;             /* ThreadSanitizer's fiber of g0 */
     void *asan_stack;
+    int cpu_at;                   /* the CPU on which it went to sleep (atomic) */
+    uint8_t leaving;              /* it gives its P away and sleeps then */
+    uint32_t pinned;              /* 1 + the CPU it is kept to, 0: none (atomic; mthread.c) … */
+    struct os_affinity unpinned;  /* … and the CPUs it had before: of who set it */
     uint32_t signalled;           /* the preemption signal was sent and not answered (atomic) */
     uint8_t making;               /* the spawner has got to its record; sched.lock */
     int64_t signalled_at;         /* when; sched.lock */
@@ -496,10 +507,14 @@ struct p {
     uint32_t yields;    /* goroutines that yielded here (atomic for readers) */
     uint32_t turn;      /* whose the next turn out of order is: the global queue's or the ring's */
     uint32_t slicetick; /* a slice whose beginning was noted (atomic) … */
-    int64_t slicewhen;  /* … and when that was (atomic) */
-    uint32_t rounds;    /* slices cut here until the global queue comes before the own one */
-    struct p *link;     /* sched.lock: idle list */
-    struct m *stopm;    /* sched.lock: the M that gave it up for a stop of the world */
+    int64_t slicewhen;  /* … and when that was (atomic) … */
+    int64_t cutafter;   /* … and from when on it may be cut (atomic) … */
+    uint32_t sliceswitch; /* … and globaltick then (atomic) */
+    int64_t cutbegan;     /* when the slice that is to be cut began (atomic) */
+    uint32_t turns;       /* turns given to the global queue, or by rounds (atomic) */
+    uint32_t rounds;      /* slices cut here until the global queue comes before the own one */
+    struct p *link;       /* sched.lock: idle list */
+    struct m *stopm;      /* sched.lock: the M that gave it up for a stop of the world */
 
     struct { /* sysmon's own */
         uint32_t schedtick, syscalltick;
@@ -507,6 +522,8 @@ struct p {
         uint32_t globaltick;
         uint32_t told; /* the slice that was to end … */
         int64_t toldwhen;
+        uint32_t turns; /* turns, and since when */
+        int64_t turnwhen;
         uint32_t cputick; /* the slice in which the M's CPU clock … */
         int64_t cpu;      /* … said this */
     } mon;

@@ -114,6 +114,14 @@ static inline void wefti_glist_push(struct wefti_glist *list, struct g *gp) {
     store_relaxed(&list->n, list->n + 1);
 }
 
+static inline void wefti_glist_push_front(struct wefti_glist *list, struct g *gp) {
+    gp->schedlink = list->first;
+    list->first = gp;
+    if (!list->last)
+        list->last = gp;
+    store_relaxed(&list->n, list->n + 1);
+}
+
 static inline struct g *wefti_glist_pop(struct wefti_glist *list) {
     struct g *gp = list->first;
     if (gp) {

@@ -16,8 +16,8 @@
  * itself, and if that one is bound, too, its M gets the P at once: no third thread is woken, and none
  * need exist. In line are first those in the P's own queue, then the global queue, to whose tail
  * the caller goes; but when as many turns went to the own queue as it had entries (rounds), the
- * global queue's head comes first, so nobody there waits for ever. Anything else, and an overdue timer,
- * is for an ordinary M, which searches as ever.
+ * global queue's head comes first, so nobody there waits for ever. Anything else (an
+ * overdue timer, ready descriptors, another GOMAXPROCS) is for an ordinary M, which searches as ever.
  *
  * Park against grant: the word becomes PARKED before the P is given away and before the thread
  * sleeps. A waker may ready the goroutine from then on, and a picker may offer a P before the
@@ -49,10 +49,7 @@ static void note_resumed(struct m *mp, struct p *pp) {
 
 static void go_on(struct m *mp, struct g *gp, struct p *pp) {
     wefti_acquire_p(mp, pp);
-    uint32_t tick = pp->schedtick + 1;
-    store_relaxed(&pp->slicewhen, os_nanotime());
-    store_release(&pp->slicetick, tick); /* pairs with slice_over in sysmon.c */
-    store_relaxed(&pp->schedtick, tick);
+    wefti_slice_begins(pp, gp);
     if (gp->captive)
         note_resumed(mp, pp);
     store_relaxed(&gp->m, mp);
@@ -132,16 +129,13 @@ bool wefti_need_p(struct m *mp, struct g *gp) {
     return up && (pp || sleep_bound(mp, gp));
 }
 
+/* All of it atomic: in the handler of a stray-to-be, where ThreadSanitizer sees no order with those
+ * who get the P next. */
 bool wefti_others_wait(struct p *pp) {
     int64_t first = load_relaxed(&pp->timers->first);
-    return load_relaxed(&S.global.n) != 0 || !wefti_runq_empty(&pp->runq) || pp->yielded.n != 0 ||
-           (first != 0 && first <= wefti_coarse()) || load_relaxed(&S.netready) ||
-           load_relaxed(&S.procs_due) != 0;
-}
-
-static bool something_due(struct p *pp) {
-    int64_t first = load_relaxed(&pp->timers->first);
-    return (first != 0 && first <= os_nanotime()) || load_relaxed(&S.netready);
+    return load_relaxed(&S.global.n) != 0 || !wefti_runq_empty(&pp->runq) ||
+           load_relaxed(&pp->yielded.n) != 0 || (first != 0 && first <= wefti_coarse()) ||
+           load_relaxed(&S.netready) || load_relaxed(&S.procs_due) != 0;
 }
 
 /* The head of the own queue if it is bound; left where it is otherwise. */
@@ -174,10 +168,12 @@ void wefti_begin_in_global(struct p *pp) {
     pp->turn = 0;
 }
 
-/* gp, whose M is mp, to the tail of the global queue; its P to whose turn it is. */
+/* gp, whose M is mp, to the tail of the global queue, or, when its slice goes on, to its head; its P
+ * to whose turn it is. */
 static void hand_on(struct m *mp, struct g *gp) {
     struct p *pp = mp->p;
-    bool own = pp->rounds > 0 && !wefti_runq_empty(&pp->runq), search = something_due(pp);
+    store_relaxed(&pp->turns, pp->turns + 1);
+    bool own = pp->rounds > 0 && !wefti_runq_empty(&pp->runq), search = wefti_something_due(pp);
     struct g *next = own && !search ? bound_in_own(pp) : NULL;
     if (own)
         pp->rounds--;
@@ -192,12 +188,17 @@ static void hand_on(struct m *mp, struct g *gp) {
         wefti_glist_push(&S.global, next);
         next = NULL;
     }
-    wefti_glist_push(&S.global, gp);
+    if (gp->used)
+        wefti_glist_push_front(&S.global, gp);
+    else
+        wefti_glist_push(&S.global, gp);
     wefti_unlock(&S.lock);
+    mp->leaving = 1;
     if (next)
         wefti_grant(next->bound, pp);
     else
         wefti_hand_off(mp, pp);
+    mp->leaving = 0;
     if (load_relaxed(&S.npidle) != 0)
         wefti_wakep(mp);
 }
@@ -231,8 +232,11 @@ bool wefti_captive_here(struct m *mp, struct g *gp, bool has_p) {
         go_on(mp, gp, pp);
     if (up && !pp)
         up = sleep_here(mp, gp);
+    if (!up) /* it stays bound: it may stand in the queue still, and an M that began its search before
+                the run was over must not take it for one that runs anywhere */
+        return false;
     store_relaxed(&gp->captive, 0);
     if (!bound)
         wefti_bind(gp, NULL);
-    return up;
+    return true;
 }

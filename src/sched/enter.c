@@ -272,12 +272,16 @@ void wefti_abandon(struct m *mp) {
 static struct m *give_way(struct m *mp, bool may_park) {
     struct g *gp = mp->curg;
     struct p *pp = mp->p;
+    bool cut = load_relaxed(&mp->attn.is.preempt) == WEFTI_CUT;
     store_relaxed(&mp->attn.is.preempt, 0);
-    if (!load_acquire(&S.stopping) && !wefti_others_wait(pp))
+    if (!wefti_gives_way(pp, gp, cut))
         return mp;
     if (may_park && !gp->bound) {
         if (load_relaxed(&S.stopping)) /* it runs on afterwards */
             return wefti_switch_away(mp, gp, WEFTI_POST_FRONT);
+        if (gp->used) /* others' turn does not come by that */
+            return wefti_switch_away(mp, gp, WEFTI_POST_GLOBAL);
+        store_relaxed(&pp->turns, pp->turns + 1);
         if (pp->rounds == 0)
             wefti_begin_in_global(pp);
         else

@@ -101,8 +101,6 @@ static int run_again(struct m *mp) {
     mp->id = 0;
     mp->lockedg = gp->locked > 0 ? gp : NULL;
     mp->inner_bound = gp->locked > 0;
-    if (!mp->counted)
-        os_thread_self(&mp->thread); /* the spawner may not have got to it */
     gp->id = 1;
     if (!gp->main)
         gp->main = WEFTI_MAIN_BY_FORK;

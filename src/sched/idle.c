@@ -181,6 +181,7 @@ static struct g *take_global(struct p *pp, uint32_t most) {
 static struct g *from_global(struct p *pp, uint32_t most) {
     if (load_relaxed(&S.global.n) == 0 && pp->yielded.n == 0)
         return NULL;
+    store_relaxed(&pp->turns, pp->turns + 1);
     wefti_lock(&S.lock);
     wefti_flush_yielded(pp); /* out of turn too: in the batch they would wait for an empty queue */
     struct g *gp = take_global(pp, most);
@@ -375,7 +376,7 @@ static struct g *search(struct m *mp, struct p *pp, bool *inherit, bool *again) 
         return gp;
     }
     wefti_run_timers(mp, pp);
-    bool out = pp->globaltick <= 1;
+    bool out = load_relaxed(&pp->globaltick) <= 1;
     if (unlikely(load_relaxed(&S.netready)) || (out && wefti_netpoll_due()))
         wefti_netpoll(mp);
     if (out) {

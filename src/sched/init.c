@@ -76,6 +76,9 @@ static void reset(bool background) {
     if (S.max_threads == 0)
         S.max_threads = WEFTI_MAX_THREADS;
     os_sigmask_get(&S.sigmask);
+    S.slice = WEFTI_SLICE;
+    if (wefti_knobs.preemptslice > 0 && wefti_knobs.preemptslice < INT64_MAX / 1000)
+        S.slice = wefti_knobs.preemptslice * 1000;
     S.preempt_signal = wefti_preempt_signal();
     if (S.preempt_signal)
         os_sigmask_without(&S.sigmask, S.preempt_signal);
@@ -166,21 +169,21 @@ void wefti_end_run(struct m *mp, int status) {
     wefti_switch_to_g0(mp);
 }
 
+/* With the lock. An M without a goroutine is on its way in or out, and ends by itself. */
 static void name_stragglers(struct m *self) {
     for (struct m **link = &S.allm, *mp; (mp = *link) != NULL;) {
-        if (mp == self) {
+        struct g *gp = load_relaxed(&mp->curg);
+        if (mp == self || !gp) {
             link = &mp->alllink;
             continue;
         }
-        struct g *gp = load_relaxed(&mp->curg);
         wefti_warn(
             "weft_run ends while goroutine %llu%s%s still runs on thread %u: it is set aside",
-            gp ? (unsigned long long)gp->id : 0ull, gp && gp->name[0] ? " " : "",
-            gp ? gp->name : "", mp->tid);
+            (unsigned long long)gp->id, gp->name[0] ? " " : "", gp->name, mp->tid);
+        wefti_forget_stray(mp);
         mp->straggler = 1;
         S.stragglers = 1;
-        if (gp)
-            gp->straggler = 1;
+        gp->straggler = 1;
         *link = mp->alllink;
         os_thread_detach(&mp->thread);
         store_relaxed(&S.nm, S.nm - 1);
@@ -207,12 +210,12 @@ static void await_ms(struct m *self) {
     for (;;) {
         uint32_t seen = load_acquire(&S.endnote); /* pairs with m_main's end */
         wefti_lock(&S.lock);
-        bool done = S.nm == mine && S.inside == 0;
-        if (S.nm != mine && os_nanotime() >= patience) {
+        int64_t now = os_nanotime();
+        if (S.nm != mine && now >= patience) {
             name_stragglers(self);
-            done = S.inside == 0;
+            patience = now + PATIENCE;
         }
-        bool threads = S.nm != mine;
+        bool threads = S.nm != mine, done = !threads && S.inside == 0;
         wefti_unlock(&S.lock);
         if (done)
             return;
@@ -261,7 +264,7 @@ static void take_down(struct m *mp) {
         wefti_stack_flush(pp);
         wefti_heap_flush(&pp->mem);
         pp->created = pp->ended = 0;
-        pp->schedtick = pp->syscalltick = 0;
+        wefti_first_slice(pp);
         pp->m = pp->stopm = NULL;
         pp->status = WEFTI_P_DEAD;
     }
@@ -323,6 +326,7 @@ static void finish(struct m *mp) {
     stop_helpers();
     wefti_lock(&run_lock);
     take_down(mp);
+    wefti_preempt_settle(mp); /* sysmon is gone */
     wefti_preempt_remove();
     wefti_fault_remove();
 }
@@ -374,7 +378,6 @@ static int run(int (*app)(int, char **), int argc, char **argv, bool hasty) {
     wefti_thread_begin(mp);
     mp->id = 0;
     mp->counted = mp->first = 1;
-    mp->inrt = 1;
     S.m0 = mp;
     store_relaxed(&S.hasty, hasty);
     err = run_on(mp, app, argc, argv);

@@ -22,7 +22,8 @@
  * A thread may not come up because the lock that it or the spawner waits for is held by a captive,
  * which waits for a P, which may be the very one that was offered to that thread. So a record stays
  * on the list until its thread has come up, and sysmon takes back an offer that was not taken for a
- * millisecond, if there is a bound goroutine to run instead: that one needs no new thread.
+ * millisecond, if there is a bound goroutine to run instead, or an M that went idle meanwhile: they
+ * need no new thread.
  */
 #include <errno.h>
 #include <string.h>
@@ -83,7 +84,36 @@ void wefti_stop_world_p(struct p *pp) {
     }
 }
 
+/*
+ * The caller is about to sleep, so its CPU is free; left to itself the kernel may wake mp on another
+ * one, behind a goroutine that computes, for the rest of a tick. So mp is kept to this CPU while it
+ * wakes. It puts its mask back before it does anything else: nobody sees it pinned but who looks at
+ * it from another thread in between. A thread that goes without a P (the end of a run) says so, and
+ * who finds that puts the mask back.
+ */
+#define PIN_OVER UINT32_MAX
+
+static void unpin(struct m *mp, uint32_t pinned) {
+    if (pinned != 0 && pinned != PIN_OVER)
+        os_unpin(mp->tid, (int)pinned - 1, &mp->unpinned);
+}
+
+static void pin_here(struct m *mp) {
+    struct m *self = arch_getm();
+    uint32_t none = 0;
+    struct g *gp = load_relaxed(&mp->curg);
+    if (!self || !self->leaving || !wefti_knobs.wakepin || mp->tid == 0 || (gp && !gp->captive))
+        return;
+    int here = os_cpu();
+    if (load_relaxed(&mp->cpu_at) == here || load_relaxed(&mp->pinned) != 0 ||
+        !os_pin(mp->tid, here, load_relaxed(&S.unrestricted), &mp->unpinned))
+        return;
+    if (!cas_acqrel(&mp->pinned, &none, (uint32_t)here + 1)) /* pairs with wefti_sleep_for_p */
+        unpin(mp, (uint32_t)here + 1);
+}
+
 void wefti_grant(struct m *mp, struct p *pp) {
+    pin_here(mp);
     if (mp->blocked_counted) {
         mp->blocked_counted = 0;
         add_seqcst(&S.nmblocked, (uint32_t)-1);
@@ -95,6 +125,7 @@ void wefti_grant(struct m *mp, struct p *pp) {
 
 struct p *wefti_sleep_for_p(struct m *mp) {
     store_relaxed(&mp->blocked, 1);
+    store_relaxed(&mp->cpu_at, os_cpu());
     struct p *pp;
     while ((pp = xchg_acqrel(&mp->offer, NULL)) == NULL) { /* pairs with wefti_grant */
         if (load_acquire(&mp->attn.is.ended) || load_acquire(&S.phase) != WEFTI_UP ||
@@ -105,6 +136,8 @@ struct p *wefti_sleep_for_p(struct m *mp) {
             os_futex_wait(&mp->park, 0, -1);
     }
     store_relaxed(&mp->blocked, 0);
+    if (unlikely(!pp || load_relaxed(&mp->pinned) != 0))
+        unpin(mp, xchg_acqrel(&mp->pinned, pp ? 0 : PIN_OVER)); /* pairs with pin_here */
     return pp;
 }
 
@@ -119,8 +152,12 @@ bool wefti_stop_m(struct m *mp) {
     wefti_midle_put(mp, now);
     wefti_unlock(&S.lock);
     struct p *pp = wefti_sleep_for_p(mp);
-    if (!pp)
+    if (!pp) {
+        wefti_lock(&S.lock);
+        wefti_midle_leave(mp); /* nobody else did, when the run is over */
+        wefti_unlock(&S.lock);
         return false;
+    }
     wefti_acquire_p(mp, pp);
     return true;
 }
@@ -161,10 +198,12 @@ static void unlist(struct m *mp) {
 extern void *__cxa_get_globals(void) __attribute__((weak));
 
 void wefti_thread_begin(struct m *mp) {
+    store_relaxed(&mp->inrt, 1);
+    compiler_barrier(); /* a signal's handler finds no M, or one that is in the runtime */
     wefti_m = mp;
     mp->errnop = &errno;
     mp->cxa = __cxa_get_globals ? __cxa_get_globals() : NULL;
-    mp->tid = os_gettid();
+    store_relaxed(&mp->tid, os_gettid());
     os_thread_stack(&mp->g0_lo, &mp->g0_hi);
     os_exact_timers();
     wefti_fault_stack(mp);
@@ -175,10 +214,10 @@ void wefti_thread_begin(struct m *mp) {
 
 void wefti_thread_end(struct m *mp) {
     wefti_lock(&S.lock);
-    wefti_collect_strays();
-    mp->tid = 0; /* no preemption signal is sent from here on, and … */
+    wefti_forget_stray(mp);
+    store_relaxed(&mp->tid, 0); /* no preemption signal is sent from here on */
     wefti_unlock(&S.lock);
-    os_yield(); /* … one that was is handled when this returns */
+    wefti_preempt_settle(mp);
     wefti_fault_stack_gone(mp);
     wefti_m = NULL;
 }
@@ -209,8 +248,8 @@ static struct p *first_p(struct m *mp) {
 static void *m_main(void *arg) {
     struct m *mp = arg;
     wefti_thread_begin(mp);
+    os_thread_self(&mp->thread);
     os_sigmask_set(&S.sigmask);
-    store_relaxed(&mp->inrt, 1);
     struct p *pp = first_p(mp);
     if (pp)
         wefti_acquire_p(mp, pp);
@@ -337,10 +376,11 @@ void wefti_start_m(struct p *pp, bool spinning) {
 static struct g *next_bound(struct p *pp) {
     struct g *gp = load_relaxed(&pp->runq.next);
     int64_t first = load_relaxed(&pp->timers->first);
-    if (!gp || !load_relaxed(&gp->bound) || pp->globaltick <= 1 || load_relaxed(&S.stopping) ||
-        load_relaxed(&S.netready) || (first != 0 && first <= os_nanotime()))
+    if (!gp || !load_relaxed(&gp->bound) || load_relaxed(&pp->globaltick) <= 1 ||
+        load_relaxed(&S.stopping) || load_relaxed(&S.netready) ||
+        (first != 0 && first <= os_nanotime()))
         return NULL;
-    store_relaxed(&pp->globaltick, pp->globaltick - 1);
+    store_relaxed(&pp->globaltick, load_relaxed(&pp->globaltick) - 1);
     return wefti_runq_take_next(&pp->runq, pp->single);
 }
 
@@ -380,6 +420,27 @@ void wefti_hand_off(struct m *mp, struct p *pp) {
     wefti_unlock(&S.lock);
 }
 
+/* With the lock: the P that was offered to mp goes to somebody who needs no new thread, if there is
+ * one. */
+static void take_back(struct m *mp) {
+    struct p *pp = mp->offer;
+    bool spinning = mp->spinning;
+    struct g *gp = S.stopping ? NULL : take_bound();
+    struct m *idle = S.stopping || gp ? NULL : wefti_midle_get(pp);
+    if (!S.stopping && !gp && !idle)
+        return;
+    mp->offer = NULL;
+    store_relaxed(&mp->spinning, 0);
+    if (idle)
+        store_relaxed(&idle->spinning, spinning);
+    else if (spinning)
+        add_seqcst(&S.nmspinning, (uint32_t)-1);
+    if (S.stopping)
+        wefti_stop_world_p(pp);
+    else
+        wefti_grant(gp ? gp->bound : idle, pp);
+}
+
 /* By sysmon. */
 void wefti_rescue_spawned(int64_t now) {
     wefti_lock(&S.lock);
@@ -387,18 +448,8 @@ void wefti_rescue_spawned(int64_t now) {
     struct m *mp = stuck ? S.spawn : NULL;
     while (mp && !mp->offer)
         mp = mp->idlelink;
-    struct g *gp = mp && !S.stopping ? take_bound() : NULL;
-    if (mp && (gp || S.stopping)) {
-        struct p *pp = mp->offer;
-        mp->offer = NULL;
-        if (mp->spinning)
-            add_seqcst(&S.nmspinning, (uint32_t)-1);
-        mp->spinning = 0;
-        if (gp)
-            wefti_grant(gp->bound, pp);
-        else
-            wefti_stop_world_p(pp);
-    }
+    if (mp)
+        take_back(mp);
     wefti_unlock(&S.lock);
 }
 
@@ -406,10 +457,8 @@ void wefti_rescue_spawned(int64_t now) {
 
 static void spawn_one(struct m *mp) {
     struct os_thread thread;
-    if (os_thread_create(&thread, M_STACK, m_main, mp) == 0) {
-        mp->thread = thread;
+    if (os_thread_create(&thread, M_STACK, m_main, mp) == 0)
         return;
-    }
     wefti_lock(&S.lock);
     no_spawn(mp);
     unlist(mp);
@@ -427,6 +476,8 @@ static void spawn_one(struct m *mp) {
     }
     wefti_release_m(mp);
     wefti_unlock(&S.lock);
+    add_seqcst(&S.endnote, 1); /* the end of the run waits for nm to fall */
+    os_futex_wake(&S.endnote, 1);
 }
 
 static struct m *next_spawn(void) {

@@ -286,6 +286,7 @@ void wefti_discard_g(struct m *mp, struct g *gp) {
     gp->bound = NULL;
     store_relaxed(&gp->locked, 0);
     store_relaxed(&gp->captive, 0);
+    gp->used = 0;
     gp->timer.heap = NULL;
     store_relaxed(&gp->wait, 0);
     count_end(mp, gp);

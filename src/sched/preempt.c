@@ -95,7 +95,10 @@ static pid_t owner;   /* the process that sends it */
 #ifdef WEFTI_TSAN
 #include <ucontext.h>
 
-static struct range { uintptr_t lo, hi; } wraps[4]; /* where it and what it wraps is */
+static struct range {
+    uintptr_t lo, hi;
+    bool own; /* its own code: its locks may be held even where that waits in the kernel */
+} wraps[4];   /* where it and what it wraps is */
 static size_t nwraps;
 
 static int find_wraps(struct dl_phdr_info *info, size_t size, void *arg) {
@@ -107,12 +110,13 @@ static int find_wraps(struct dl_phdr_info *info, size_t size, void *arg) {
     for (int i = 0; i < info->dlpi_phnum && nwraps < sizeof wraps / sizeof *wraps; i++)
         if (info->dlpi_phdr[i].p_type == PT_LOAD && (info->dlpi_phdr[i].p_flags & PF_X)) {
             uintptr_t lo = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
-            wraps[nwraps++] = (struct range){lo, lo + info->dlpi_phdr[i].p_memsz};
+            wraps[nwraps++] = (struct range){lo, lo + info->dlpi_phdr[i].p_memsz,
+                                             strncmp(name, "/libtsan", 8) == 0};
         }
     return 0;
 }
 
-IN_HANDLER static bool in_wrapper(void *context) {
+IN_HANDLER static bool in_wrapper(void *context, bool in_call) {
     ucontext_t *uc = context;
 #if defined(__x86_64__)
     uintptr_t at = (uintptr_t)uc->uc_mcontext.gregs[REG_RIP];
@@ -123,11 +127,11 @@ IN_HANDLER static bool in_wrapper(void *context) {
 #endif
     for (size_t i = 0; i < nwraps; i++)
         if (at >= wraps[i].lo && at < wraps[i].hi)
-            return true;
+            return !in_call || wraps[i].own;
     return false;
 }
 #else
-#define in_wrapper(context) ((void)(context), false)
+#define in_wrapper(context, in_call) ((void)(context), false)
 #endif
 
 /* ---- the handler ---- */
@@ -137,8 +141,8 @@ static void let_go(struct m *mp, struct g *gp) {
     store_relaxed(&mp->attn.is.ended, 1); /* whoever ends the run is about to */
 }
 
-/* Outside of the runtime until now. `in_call`: in a system call that goes on afterwards. */
-static void interrupted(struct m *mp, bool in_call) {
+/* `in_call`: in a system call that goes on afterwards. */
+static void give_up_p(struct m *mp, bool in_call) {
     struct g *gp = mp->curg;
     if (!gp || load_relaxed(&mp->attn.is.ended) || load_relaxed(&mp->attn.is.bracket) ||
         !load_relaxed(&mp->attn.is.preempt))
@@ -156,9 +160,9 @@ static void interrupted(struct m *mp, bool in_call) {
     }
     if (!mp->p)
         return;
+    bool cut = load_relaxed(&mp->attn.is.preempt) == WEFTI_CUT;
     store_relaxed(&mp->attn.is.preempt, 0);
-    if (load_acquire(&S.phase) != WEFTI_UP ||
-        (!load_acquire(&S.stopping) && !wefti_others_wait(mp->p)))
+    if (load_acquire(&S.phase) != WEFTI_UP || !wefti_gives_way(mp->p, gp, cut && !in_call))
         return;
     if (in_call)
         wefti_become_stray(mp, gp);
@@ -179,7 +183,7 @@ IN_HANDLER static void show(struct m *mp, void *context) {
     store_relaxed(&spot->at.fp, at.fp);
     store_relaxed(&spot->at.sp, at.sp);
     uint32_t asked = WEFTI_SPOT_ASKED, shown = WEFTI_SPOT_SHOWN;
-    bool inside = load_relaxed(&mp->inrt) || in_wrapper(context);
+    bool inside = load_relaxed(&mp->inrt) || in_wrapper(context, false);
     if (!cas_seqcst(&spot->state, &asked, inside ? WEFTI_SPOT_NONE : WEFTI_SPOT_SHOWN) || inside)
         return; /* pairs with wefti_preempt_ask */
     store_relaxed(&S.shown, 1);
@@ -189,6 +193,14 @@ IN_HANDLER static void show(struct m *mp, void *context) {
     while (load_acquire(&spot->state) == WEFTI_SPOT_SHOWN && os_nanotime() < end) /* with let_go */
         os_futex_wait(&spot->state, WEFTI_SPOT_SHOWN, end);
     cas_seqcst(&spot->state, &shown, WEFTI_SPOT_NONE); /* pairs with the exchange in let_go */
+}
+
+/* Outside of the runtime until now. ThreadSanitizer sees this leaving, as it does others. */
+static __attribute__((noinline)) void interrupted(struct m *mp, bool in_call) {
+    store_relaxed(&mp->inrt, 1);
+    compiler_barrier(); /* as in wefti_enter_as */
+    give_up_p(mp, in_call);
+    store_release(&mp->inrt, 0); /* as in wefti_leave */
 }
 
 static void on_preempt(int sig, siginfo_t *info, void *context);
@@ -202,13 +214,17 @@ IN_HANDLER static void pass(int sig, siginfo_t *info, void *context) {
     if (before.sa_flags & SA_SIGINFO) {
         before.sa_sigaction(sig, info, context);
     } else if (before.sa_handler == SIG_DFL) {
-        if (sig == SIGURG || sig == SIGWINCH || sig == SIGCHLD || sig == SIGCONT)
-            return; /* ignored */
+        if (sig == SIGURG || sig == SIGWINCH || sig == SIGCHLD || sig == SIGCONT) {
+            os_in_system_call(sig, context); /* ignored: so it interrupts nothing */
+            return;
+        }
         struct sigaction now;
         if (sigaction(sig, NULL, &now) == 0 && is_ours(&now))
             sigaction(sig, &before, NULL);
         kill(getpid(), sig); /* it comes when this handler returns */
-    } else if (before.sa_handler != SIG_IGN) {
+    } else if (before.sa_handler == SIG_IGN) {
+        os_in_system_call(sig, context);
+    } else {
         before.sa_handler(sig);
     }
 }
@@ -230,13 +246,9 @@ IN_HANDLER static void on_preempt(int sig, siginfo_t *info, void *context) {
         if (unlikely(wefti_knobs.stall > 0))
             show(mp, context);
         if (!load_relaxed(&mp->inrt)) {
-            bool in_call = os_in_system_call(context);
-            if (in_call || !in_wrapper(context)) {
-                store_relaxed(&mp->inrt, 1);
-                compiler_barrier(); /* as in wefti_enter_as */
+            bool in_call = os_in_system_call(sig, context);
+            if (!in_wrapper(context, in_call))
                 interrupted(mp, in_call);
-                store_release(&mp->inrt, 0); /* as in wefti_leave */
-            }
         }
     }
     errno = saved;
@@ -250,7 +262,7 @@ static void signal_m(struct m *mp, int64_t now) {
         !mp->alt_lo)
         return;
     if (load_relaxed(&mp->signalled)) {
-        if (now - mp->signalled_at >= WEFTI_SLICE)
+        if (now - mp->signalled_at >= S.slice)
             store_relaxed(&mp->attn.is.deaf, 1);
         return;
     }
@@ -260,23 +272,18 @@ static void signal_m(struct m *mp, int64_t now) {
         store_relaxed(&mp->signalled, 0);
 }
 
-void wefti_preempt_m(struct m *mp, int64_t now) {
-    store_relaxed(&mp->attn.is.preempt, 1);
+void wefti_preempt_m(struct m *mp, enum wefti_preempt how, int64_t now) {
+    store_relaxed(&mp->attn.is.preempt, (uint8_t)how);
     if (S.preempt_signal != 0 && !load_relaxed(&mp->inrt) && !load_relaxed(&mp->attn.is.bracket))
         signal_m(mp, now);
 }
 
-void wefti_preempt_p(struct p *pp) {
-    struct m *mp = load_relaxed(&pp->m); /* records are never freed: a stale one is told in vain */
-    if (!mp)
-        return;
-    store_relaxed(&mp->attn.is.preempt, 1);
-    if (S.preempt_signal == 0 || load_relaxed(&mp->inrt))
-        return;
+void wefti_preempt_p(struct p *pp, enum wefti_preempt how) {
     int64_t now = os_nanotime();
-    wefti_lock(&S.lock);
-    if (load_relaxed(&pp->m) == mp)
-        wefti_preempt_m(mp, now);
+    wefti_lock(&S.lock); /* an M that has a P now ends later, so its record is no other's yet */
+    struct m *mp = load_relaxed(&pp->m);
+    if (mp)
+        wefti_preempt_m(mp, how, now);
     wefti_unlock(&S.lock);
 }
 
@@ -301,8 +308,11 @@ bool wefti_preempt_let_go(struct m *mp) {
 void wefti_preempt_listen(struct m *mp) {
     if (S.preempt_signal)
         os_signal_unblock(S.preempt_signal);
+    wefti_lock(&S.lock); /* none is on its way */
+    os_yield();          /* one that was sent is handled when this returns */
     store_relaxed(&mp->signalled, 0);
     store_relaxed(&mp->attn.is.deaf, 0);
+    wefti_unlock(&S.lock);
 }
 
 /* ---- the disposition ---- */
@@ -399,9 +409,14 @@ static void restore(void) {
     installed = 0;
 }
 
+void wefti_preempt_settle(struct m *mp) {
+    os_yield();
+    if (load_relaxed(&mp->signalled)) /* goroutine code blocked it */
+        wefti_preempt_listen(mp);
+}
+
 /* A thread that was set aside may have a signal on its way: for it the handler stays. */
 void wefti_preempt_remove(void) {
-    os_yield(); /* one that is pending for this thread is handled now */
     if (!S.stragglers)
         restore();
 }

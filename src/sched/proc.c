@@ -259,7 +259,12 @@ void wefti_resume(struct m *mp) {
         break;
     case WEFTI_POST_GLOBAL:
         store_relaxed(&gp->status, WEFTI_G_RUNNABLE);
-        wefti_global_put(gp);
+        wefti_lock(&S.lock);
+        if (gp->used)
+            wefti_glist_push_front(&S.global, gp);
+        else
+            wefti_glist_push(&S.global, gp);
+        wefti_unlock(&S.lock);
         break;
     case WEFTI_POST_FRONT:
         store_relaxed(&gp->status, WEFTI_G_RUNNABLE);
@@ -276,7 +281,7 @@ void wefti_resume(struct m *mp) {
 
 /* Nothing that g0 must see to, although the P has timers or a tick came round. */
 static bool ordinary(struct p *pp) {
-    if (pp->globaltick == 0) {
+    if (load_relaxed(&pp->globaltick) == 0) {
         store_relaxed(&pp->globaltick, 1); /* find_runnable takes it from there */
         return false;
     }
@@ -302,7 +307,7 @@ static struct g *admit(struct m *mp, struct p *pp, struct g *gp) {
  */
 static inline __attribute__((always_inline)) struct g *pick_local(struct m *mp, struct p *pp,
                                                                   bool alone) {
-    uint32_t tick = pp->globaltick - 1;
+    uint32_t tick = load_relaxed(&pp->globaltick) - 1;
     store_relaxed(&pp->globaltick, tick);
     if (unlikely((int)(tick == 0) |
                  (int)((load_relaxed(&S.stopping) | load_relaxed(&S.netready)) != 0) |
@@ -577,7 +582,9 @@ static void no_stack(struct m *mp, struct g *gp) {
 
 static void execute(struct m *mp, struct g *gp, bool inherit) {
     struct p *pp = mp->p;
-    if (!inherit)
+    if (unlikely(gp->used != 0))
+        wefti_slice_begins(pp, gp);
+    else if (!inherit)
         store_relaxed(&pp->schedtick, pp->schedtick + 1);
     switch_to(mp, &mp->g0sp, NULL, gp);
     arrived(NULL, mp);
@@ -590,9 +597,11 @@ static void give_to_bound(struct m *mp, struct g *gp, bool inherit) {
     struct p *pp = mp->p;
     if (!inherit)
         store_relaxed(&pp->schedtick, pp->schedtick + 1);
-    if (pp->globaltick > 1)
-        store_relaxed(&pp->globaltick, pp->globaltick - 1);
+    if (load_relaxed(&pp->globaltick) > 1)
+        store_relaxed(&pp->globaltick, load_relaxed(&pp->globaltick) - 1);
+    mp->leaving = 1;
     wefti_grant(gp->bound, wefti_release_p(mp));
+    mp->leaving = 0;
 }
 
 void wefti_schedule(struct m *mp) {

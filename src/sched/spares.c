@@ -10,8 +10,8 @@
  * sleeps for long it asks when the next one is due. So an idle program wakes a few times, about
  * UNUSED after its last work, and then not any more.
  *
- * An M leaves the list under the lock, by one hand: wefti_midle_get, whose caller grants it a P, or
- * pick below, which marks it as retired. So a retired M has no offer and will get none, and an M
+ * An M leaves the list under the lock, by one hand: wefti_midle_get, whose caller grants it a P,
+ * pick below, which marks it as retired, or its own when the run is over. So a retired M has no offer and will get none, and an M
  * that is granted a P is never retired. It sleeps on its park word in either case and is woken in
  * the same way; a wake-up that comes late, when its record serves another thread, does no harm,
  * since every sleeper looks again at why it sleeps.
@@ -57,7 +57,9 @@ void wefti_midle_put(struct m *mp, int64_t now) {
     store_relaxed(&S.nmidle, S.nmidle + 1);
 }
 
-static void leave_list(struct m *mp) {
+void wefti_midle_leave(struct m *mp) {
+    if (!mp->idle)
+        return;
     if (mp->idleprev)
         mp->idleprev->idlelink = mp->idlelink;
     else
@@ -75,7 +77,7 @@ struct m *wefti_midle_get(struct p *pp) {
     struct m *mp = pp->stopm && pp->stopm->idle ? pp->stopm : S.midle;
     pp->stopm = NULL;
     if (mp)
-        leave_list(mp);
+        wefti_midle_leave(mp);
     return mp;
 }
 
@@ -98,7 +100,7 @@ static uint32_t pick(struct m *picked[BATCH], int64_t limit) {
             break;
         if (mp->first)
             continue;
-        leave_list(mp);
+        wefti_midle_leave(mp);
         store_relaxed(&mp->retired, 1);
         picked[n++] = mp;
     }

@@ -15,6 +15,7 @@
  *   preempt.c   the preemption signal: goroutines stopped in the middle of anything
  *   retake.c    Ps taken from goroutines that sleep in the kernel without a bracket
  *   stray.c     Ms that lost their P outside of the runtime
+ *   slice.c     how long a goroutine runs
  *   sysmon.c    the monitor thread
  *   newproc.c   the birth and the end of a goroutine
  *   init.c      runs: their start and end
@@ -86,6 +87,8 @@ struct wefti_sched {
     uint32_t nstrays;               /* how many; lock (atomic) */
     struct m *new_strays;           /* not on the list yet, by newstray (atomic) */
     int preempt_signal;             /* 0: none; constant during a run */
+    int64_t slice; /* nanoseconds a goroutine may run while others wait; constant during a run */
+    uint32_t unrestricted; /* sysmon's thread if it may run on all CPUs (atomic) */
 
     uint32_t timekeeper;  /* an M is the keeper: sleeps until a timer is due or a descriptor is
                              ready (atomic) */
@@ -110,7 +113,8 @@ struct wefti_sched {
     uint32_t monsleep; /* sysmon sleeps for long; lock */
     uint32_t monwake;  /* futex: it sleeps on it */
     uint32_t monend;
-    uint32_t shown; /* an M shows where it is (atomic) */
+    uint32_t shown;   /* an M shows where it is (atomic) */
+    int64_t monuntil; /* when it looks again by itself (atomic) */
 
     uint32_t stragglers;       /* Ms were set aside, in this run or before */
     uint32_t main_goexit;      /* main left by weft_goexit */
@@ -134,7 +138,7 @@ extern struct wefti_sched wefti_sched;
 #define WEFTI_MAXPROCS 4096
 #define WEFTI_MAX_THREADS 10000
 #define WEFTI_GLOBAL_EVERY 61
-#define WEFTI_SLICE 10000000 /* nanoseconds a goroutine may run while others wait */
+#define WEFTI_SLICE 10000000 /* S.slice, unless GODEBUG=preemptslice says otherwise */
 /* Nanoseconds after which an M that was told to give way and was inside is told again. It is
  * nearly always inside ThreadSanitizer, where there is one. */
 #ifdef WEFTI_TSAN
@@ -192,7 +196,8 @@ bool wefti_stop_m(struct m *mp);   /* sleeps until given a P; false: the run is 
 void wefti_grant(struct m *mp, struct p *pp); /* hands pp to a sleeping M and wakes it */
 struct p *wefti_sleep_for_p(struct m *mp);    /* the other side; NULL: the run is over */
 struct m *wefti_new_m(void);                  /* a record, counted in nothing yet; with the lock */
-void wefti_thread_begin(struct m *mp);        /* on the new thread: TLS, errno, exception globals */
+void wefti_thread_begin(
+    struct m *mp); /* on the new thread: TLS, errno, exception globals; inside */
 void wefti_thread_end(struct m *mp);
 void wefti_release_m(struct m *mp); /* the record of an ended M; with the lock */
 void *wefti_spawner_main(void *arg);
@@ -202,6 +207,7 @@ void wefti_stop_world_p(struct p *pp);  /* counts pp as stopped; with the lock *
 /* ---- spares.c ---- */
 void wefti_midle_put(struct m *mp, int64_t now); /* with the lock */
 struct m *wefti_midle_get(struct p *pp);         /* with the lock: for pp; NULL: none */
+void wefti_midle_leave(struct m *mp);            /* with the lock: if it is there */
 void wefti_retire(int64_t now);                  /* ends Ms that have been spare for long */
 int64_t wefti_retire_due(void);                  /* with the lock: when the next one will; -1 */
 int64_t wefti_retire_every(void);                /* how often to look */
@@ -222,6 +228,15 @@ bool wefti_others_wait(struct p *pp); /* for pp, which the caller has: something
 struct m *wefti_foreign_over(struct m *mp);
 struct m *wefti_foreign_wait_over(struct m *mp,
                                   struct g *gp); /* enter.c: the run ended under a foreign thread */
+
+/* ---- slice.c ---- */
+#define WEFTI_UNCUT 500000 /* nanoseconds that a goroutine runs at least, whatever comes due */
+/* gp begins a slice on pp, or goes on with one. */
+void wefti_slice_begins(struct p *pp, struct g *gp);
+/* gp, which runs on pp, was told to give way: its slice is over, or cut. False: in vain, it stays.
+ * With gp->used set the slice is to go on, and gp is queued in front. */
+bool wefti_gives_way(struct p *pp, struct g *gp, bool cut);
+bool wefti_something_due(struct p *pp); /* a timer of its own, or descriptors */
 
 /* ---- enter.c ---- */
 void wefti_fork_setup(void);
@@ -249,6 +264,7 @@ struct m *wefti_stop_world(
     struct m *mp); /* the M afterwards: the outside one when the run is over, nothing stopped */
 void wefti_start_world(struct m *mp);
 bool wefti_resize(struct m *mp, uint32_t n);
+void wefti_first_slice(struct p *pp); /* of a run; nobody has the P */
 
 /* ---- procs.c ---- */
 uint32_t wefti_default_procs(void);    /* as CPUs and quotas are now */
@@ -259,10 +275,13 @@ void wefti_change_procs(struct m *mp); /* by an M with a P that sees the note */
 int wefti_preempt_signal(void); /* that GODEBUG asks for; 0: none */
 void wefti_preempt_install(void);
 void wefti_preempt_remove(void);
-void wefti_preempt_after_fork(void);     /* in the child: the disposition as before */
-void wefti_preempt_p(struct p *pp);      /* whoever runs on pp shall give way; no lock held */
+void wefti_preempt_after_fork(void); /* in the child: the disposition as before */
+/* Whoever runs on pp shall give way; no lock held. */
+void wefti_preempt_p(struct p *pp, enum wefti_preempt how);
 void wefti_preempt_listen(struct m *mp); /* a deaf M, on its thread */
-void wefti_preempt_m(struct m *mp, int64_t now); /* mp shall give way; with the lock */
+void wefti_preempt_m(struct m *mp, enum wefti_preempt how, int64_t now); /* with the lock */
+/* On the thread of an M that is sent no signal any more: one that was sent is handled afterwards. */
+void wefti_preempt_settle(struct m *mp);
 
 /* ---- stray.c ---- */
 /* On the M's thread, inside: it has lost its P, and none is left. Ends a look of the monitor's. */
@@ -274,7 +293,7 @@ bool wefti_stray_back(struct m *mp);
 void wefti_leave_blocky(struct m *mp);  /* leaving: without the P, if others wait for it */
 void wefti_count_loss(struct g *gp);    /* its P was taken; with the lock */
 void wefti_forget_blocky(struct g *gp); /* it computes */
-void wefti_collect_strays(void);        /* with the lock: new ones are on the list afterwards */
+void wefti_forget_stray(struct m *mp);  /* with the lock: the M ends, or is set aside */
 void wefti_watch_strays(int64_t now);
 /* By the monitor, with GODEBUG=stall: mp, which computes, shall show where it is, in mp->spot. False:
  * it can't be asked. Once the spot's state is SHOWN it waits until it is let go, or for 20 ms. */

@@ -57,6 +57,8 @@ void wefti_add_stray(struct m *mp, int64_t now) {
 }
 
 static void remove_stray(struct m *mp) {
+    if (!mp->strayp)
+        return;
     *mp->strayp = mp->stray;
     if (mp->stray)
         mp->stray->strayp = mp->strayp;
@@ -67,7 +69,7 @@ static void remove_stray(struct m *mp) {
 }
 
 static void push_stray(struct m *mp) {
-    if (xchg_seqcst(&mp->straying, 1) != 0) /* pairs with the one in wefti_collect_strays */
+    if (xchg_seqcst(&mp->straying, 1) != 0) /* pairs with the one in collect_strays */
         return;
     struct m *first = load_relaxed(&S.new_strays);
     do
@@ -75,16 +77,23 @@ static void push_stray(struct m *mp) {
     while (!cas_seqcst(&S.new_strays, &first, mp)); /* pairs with the exchange */
 }
 
-void wefti_collect_strays(void) {
+/* With the lock: new ones are on the list afterwards. */
+static void collect_strays(void) {
     if (load_relaxed(&S.new_strays) == NULL)
         return;
     struct m *next, *mp = xchg_seqcst(&S.new_strays, NULL); /* pairs with push_stray */
     for (; mp; mp = next) {
         next = load_relaxed(&mp->newstray);
         xchg_seqcst(&mp->straying, 0); /* pairs with the one in push_stray */
-        if (load_relaxed(&mp->attn.is.stolen) == WEFTI_TAKEN && !mp->strayp && mp->tid != 0)
+        if (load_relaxed(&mp->attn.is.stolen) == WEFTI_TAKEN && !mp->strayp && !mp->straggler &&
+            mp->tid != 0)
             wefti_add_stray(mp, os_nanotime());
     }
+}
+
+void wefti_forget_stray(struct m *mp) {
+    collect_strays();
+    remove_stray(mp);
 }
 
 /* ---- going and coming back ---- */
@@ -105,9 +114,10 @@ void wefti_become_stray(struct m *mp, struct g *gp) {
 
 bool wefti_lost_p(struct m *mp) {
     uint8_t stolen = load_relaxed(&mp->attn.is.stolen);
-    if (likely(stolen == 0) ||
-        (stolen == WEFTI_ASKED &&
-         cas_seqcst(&mp->attn.is.stolen, &stolen, 0))) /* pairs with the swap in wefti_retake */
+    if (stolen == WEFTI_ASKED &&
+        cas_seqcst(&mp->attn.is.stolen, &stolen, 0)) /* pairs with the swap in wefti_retake */
+        return false;
+    if (likely(stolen != WEFTI_TAKEN)) /* by now: the monitor gave up its look, too */
         return false;
     if (mp->p) { /* the monitor's by now */
         store_relaxed(&mp->p, NULL);
@@ -147,7 +157,7 @@ void wefti_leave_blocky(struct m *mp) {
         store_relaxed(&gp->status, WEFTI_G_SYSCALL);
         store_relaxed(&gp->since, wefti_stamp());
         store_relaxed(&mp->attn.is.stolen, WEFTI_TAKEN);
-        wefti_collect_strays();
+        collect_strays();
         if (!mp->strayp)
             wefti_add_stray(mp, now);
     }
@@ -166,17 +176,18 @@ void wefti_forget_blocky(struct g *gp) {
 bool wefti_stray_back(struct m *mp) {
     struct p *pp = mp->oldp;
     uint32_t syscall = WEFTI_P_SYSCALL;
-    bool kept = pp && !load_acquire(&mp->attn.is.ended) &&
-                cas_seqcst(&pp->status, &syscall, WEFTI_P_RUNNING); /* with become_stray */
+    /* Who is set aside at the end of a run is so under the lock; the P may be the next run's then. */
     wefti_lock(&S.lock);
-    if (mp->strayp && load_relaxed(&S.phase) == WEFTI_UP)
-        remove_stray(mp);
+    bool kept = pp && !load_relaxed(&mp->attn.is.ended) &&
+                cas_seqcst(&pp->status, &syscall, WEFTI_P_RUNNING); /* with become_stray */
+    remove_stray(mp);
     store_relaxed(&mp->attn.is.stolen, 0);
     count_return(mp, mp->curg);
     wefti_unlock(&S.lock);
     if (kept) {
+        wefti_see_inside(load_relaxed(&pp->m));
         store_relaxed(&mp->p, pp);
-        store_release(&pp->m, mp); /* pairs with the load in look_at_running */
+        store_release(&pp->m, mp); /* as in wefti_acquire_p */
         store_relaxed(&pp->syscalltick, load_relaxed(&pp->syscalltick) + 1);
         store_relaxed(&mp->curg->status, WEFTI_G_RUNNING);
     }
@@ -187,15 +198,14 @@ bool wefti_stray_back(struct m *mp) {
 
 void wefti_watch_strays(int64_t now) {
     wefti_lock(&S.lock);
-    wefti_collect_strays();
+    collect_strays();
     struct m *mp;
-    for (int n = 0; n < AT_ONCE && (mp = S.strays) != NULL && now - mp->looked_at >= WEFTI_SLICE;
-         n++) {
+    for (int n = 0; n < AT_ONCE && (mp = S.strays) != NULL && now - mp->looked_at >= S.slice; n++) {
         int64_t cpu = mp->cpu, span = now - mp->looked_at;
         remove_stray(mp);
         wefti_add_stray(mp, now); /* at the end, and its clock is read */
         if (mp->cpu - cpu >= COMPUTES(span))
-            wefti_preempt_m(mp, now);
+            wefti_preempt_m(mp, WEFTI_SLICE_OVER, now);
     }
     wefti_unlock(&S.lock);
 }

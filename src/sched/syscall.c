@@ -30,7 +30,7 @@ void weft_block_enter(void) {
     mp->giveback = 0;
     struct p *pp = mp->p;
     mp->oldp = pp;
-    store_relaxed(&pp->syscalltick, pp->syscalltick + 1);
+    store_relaxed(&pp->syscalltick, load_relaxed(&pp->syscalltick) + 1);
     store_relaxed(&mp->curg->status, WEFTI_G_SYSCALL);
     store_relaxed(&mp->curg->since, wefti_stamp());
     store_relaxed(&mp->attn.is.bracket, 1);
@@ -40,8 +40,10 @@ void weft_block_enter(void) {
     if (unlikely(load_seqcst(&S.stopping))) {
         uint32_t syscall = WEFTI_P_SYSCALL;
         wefti_lock(&S.lock);
-        if (S.stopping && cas_seqcst(&pp->status, &syscall, WEFTI_P_STOPPED))
+        if (S.stopping && cas_seqcst(&pp->status, &syscall, WEFTI_P_STOPPED)) {
+            store_relaxed(&pp->m, NULL);
             wefti_stop_world_p(pp);
+        }
         wefti_unlock(&S.lock);
     }
     if (unlikely(load_relaxed(&S.monsleep)))
@@ -85,9 +87,10 @@ void weft_block_exit(void) {
     uint32_t syscall = WEFTI_P_SYSCALL;
     if (likely(!load_acquire(&mp->attn.is.ended) &&
                cas_seqcst(&pp->status, &syscall, WEFTI_P_RUNNING))) { /* with block_enter */
+        wefti_see_inside(load_relaxed(&pp->m)); /* another's, if the P came round meanwhile */
         store_relaxed(&mp->p, pp);
         store_release(&pp->m, mp); /* pairs with the load in look_at_running */
-        store_relaxed(&pp->syscalltick, pp->syscalltick + 1);
+        store_relaxed(&pp->syscalltick, load_relaxed(&pp->syscalltick) + 1);
     } else {
         mp = wefti_without_p(mp, true);
     }

@@ -6,6 +6,8 @@
  *            same for one whose goroutine sleeps in the kernel without a bracket (retake.c)
  *   preempt  a goroutine that has run for 10 ms while others wait: its M's attention byte, and the
  *            signal (preempt.c); one whose P was taken in a system call and that computes on
+ *   cut      the same before the end of the slice, when a timer is due or descriptors are ready and all
+ *            Ps are busy (slice.c)
  *   poll     descriptors that are ready and that nobody looked at for 10 ms (netpoll.c)
  *   rescue   a goroutine in front of a P that computes on without getting to it, while another P is
  *            idle; a queue that no thread could be had for; timers due with nobody to run them
@@ -63,10 +65,10 @@ static bool slice_over(struct p *pp, int64_t now) {
     if (pp->mon.schedtick != tick) {
         pp->mon.schedtick = tick;
         pp->mon.schedwhen = now;
-        if (load_acquire(&pp->slicetick) == tick) /* pairs with go_on in bound.c */
+        if (load_acquire(&pp->slicetick) == tick) /* pairs with wefti_slice_begins */
             pp->mon.schedwhen = load_relaxed(&pp->slicewhen);
     }
-    return now - pp->mon.schedwhen >= WEFTI_SLICE;
+    return now - pp->mon.schedwhen >= S.slice;
 }
 
 static int64_t next_end; /* when a slice is over that others wait for; 0: none */
@@ -90,7 +92,7 @@ static bool retake_bracket(struct m *self, struct p *pp, int64_t now) {
         pp->mon.syscallwhen = now;
         return false;
     }
-    if (!others && idle_elsewhere() && now - pp->mon.syscallwhen < WEFTI_SLICE)
+    if (!others && idle_elsewhere() && now - pp->mon.syscallwhen < S.slice)
         return false;
     uint32_t syscall = WEFTI_P_SYSCALL;
     struct m *mp = load_relaxed(&pp->m);
@@ -109,11 +111,49 @@ static bool retry_due(struct p *pp, int64_t now) {
     return pp->mon.told != pp->mon.schedtick || now - pp->mon.toldwhen >= WEFTI_RETRY;
 }
 
+/* When the goroutine that runs here is to give way to a timer or to descriptors before its slice is
+ * over, if one is due; 0: not before. `still`: no switch since the look before. */
+static int64_t cut_from(struct p *pp, bool still, int64_t now) {
+    int64_t first = load_relaxed(&pp->timers->first), from = 0;
+    if (load_relaxed(&S.netready))
+        first = now;
+    if (first == 0 || !wefti_knobs.earlycut || idle_elsewhere())
+        return 0;
+    if (load_relaxed(&pp->slicetick) == pp->mon.schedtick) { /* acquired in slice_over */
+        if (load_relaxed(&pp->sliceswitch) == pp->mon.globaltick)
+            from = load_relaxed(&pp->cutafter);
+    } else if (still) {
+        from = pp->mon.schedwhen + WEFTI_UNCUT;
+    }
+    return from == 0 || from > first ? from : first;
+}
+
+/* Nobody waits for pp yet, but a timer will be due. */
+static void plan(struct p *pp, int64_t cut) {
+    int64_t first = load_relaxed(&pp->timers->first), end = pp->mon.schedwhen + S.slice;
+    if (first != 0)
+        ends_at(cut != 0 ? cut : first > end ? first : end);
+}
+
+/* Every 61st switch looks at the global queue; with milliseconds between switches that is not often
+ * enough. A store that the P's own overwrites is made again at the next look. */
+static void global_turn(struct p *pp, int64_t now) {
+    uint32_t turns = load_relaxed(&pp->turns);
+    if (load_relaxed(&S.global.n) == 0 || pp->mon.turns != turns) {
+        pp->mon.turns = turns;
+        pp->mon.turnwhen = now;
+    } else if (now - pp->mon.turnwhen >= S.slice) {
+        store_relaxed(&pp->globaltick, 1);
+    }
+    if (load_relaxed(&S.global.n) != 0)
+        ends_at(now - pp->mon.turnwhen < S.slice ? pp->mon.turnwhen + S.slice : now + WEFTI_RETRY);
+}
+
 /* True when it found something to do. */
 static bool look_at_running(struct m *self, struct p *pp, int64_t now) {
     bool over = slice_over(pp, now);
     uint32_t switches = load_relaxed(&pp->globaltick);
-    bool stuck = switches == pp->mon.globaltick && !wefti_runq_empty(&pp->runq);
+    bool still = switches == pp->mon.globaltick, stuck = still && !wefti_runq_empty(&pp->runq);
     pp->mon.globaltick = switches;
     if (stuck && load_relaxed(&S.npidle) != 0) {
         wefti_wakep(self);
@@ -121,20 +161,28 @@ static bool look_at_running(struct m *self, struct p *pp, int64_t now) {
     }
     bool others =
         others_wait(pp, now) || load_relaxed(&S.netready) || load_relaxed(&S.procs_due) != 0;
-    bool due = over && others && retry_due(pp, now);
+    int64_t cut = cut_from(pp, still, now);
+    bool early = !over && cut != 0 && cut <= now;
+    bool due = (over || early) && others && retry_due(pp, now);
     if ((others || over || !idle_elsewhere()) && wefti_retake(pp, due)) {
         wefti_hand_off(self, pp);
         return true;
     }
-    if (S.seeded || !others)
+    if (S.seeded)
         return false;
-    if (due) {
-        wefti_preempt_p(pp);
+    global_turn(pp, now);
+    if (!others) {
+        plan(pp, cut);
+    } else if (due) {
+        store_relaxed(&pp->cutbegan, pp->mon.schedwhen);
+        wefti_preempt_p(pp, early ? WEFTI_CUT : WEFTI_SLICE_OVER);
         pp->mon.told = pp->mon.schedtick;
         pp->mon.toldwhen = now;
         ends_at(now + (WEFTI_RETRY < SOON ? WEFTI_RETRY : SOON));
     } else {
-        ends_at(over ? now + WEFTI_RETRY : pp->mon.schedwhen + WEFTI_SLICE);
+        ends_at(over || early ? now + WEFTI_RETRY : pp->mon.schedwhen + S.slice);
+        if (cut > now)
+            ends_at(cut);
     }
     return false;
 }
@@ -226,6 +274,8 @@ void *wefti_sysmon_main(void *arg) {
     store_relaxed(&S.montid, os_gettid());
     os_thread_name("weft-sysmon");
     os_exact_timers();
+    if (S.preempt_signal && wefti_knobs.wakepin && os_unrestricted())
+        store_relaxed(&S.unrestricted, os_gettid());
     int64_t period = wefti_knobs.schedtrace * 1000000;
     if (period > 0)
         wefti_schedtrace(wefti_knobs.scheddetail);
@@ -243,8 +293,11 @@ void *wefti_sysmon_main(void *arg) {
             int64_t wake = now + pause;
             if (next_end != 0 && next_end < wake)
                 wake = next_end > now + SHORTEST ? next_end : now + SHORTEST;
-            pause_until(earlier(report_at, wake));
+            wake = earlier(report_at, wake);
+            store_relaxed(&S.monuntil, wake);
+            pause_until(wake);
         }
+        store_seqcst(&S.monuntil, INT64_MAX); /* pairs with the fence in wefti_slice_begins */
         now = os_nanotime();
         store_relaxed(&S.now, now);
         if (period > 0 && now - traced >= period && !load_acquire(&S.monend)) {

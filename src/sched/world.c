@@ -13,6 +13,8 @@
  * One stopper at a time: `worldlock`. A second one must not wait for it with a P in hand, which the
  * first one waits for: it gives way like any goroutine that is asked to, and tries again.
  */
+#include <string.h>
+
 #include "../runq/runq.h"
 #include "../stack/gslab.h"
 #include "../stack/stack.h"
@@ -22,7 +24,7 @@
 static void preempt_all(void) {
     for (uint32_t i = 0; i < S.nprocs; i++)
         if (load_relaxed(&S.allp[i]->status) == WEFTI_P_RUNNING)
-            wefti_preempt_p(S.allp[i]);
+            wefti_preempt_p(S.allp[i], WEFTI_SLICE_OVER);
 }
 
 /* With the lock: Ps left in a bracket, or by a stray, which does not look for a stop. */
@@ -35,6 +37,7 @@ static void stop_syscalls(void) {
             continue;
         if (mp)
             wefti_see_inside(mp);
+        store_relaxed(&pp->m, NULL);
         wefti_stop_world_p(pp);
     }
 }
@@ -110,12 +113,19 @@ void wefti_start_world(struct m *mp) {
         run = pp->link;
         wefti_start_m(pp, false);
     }
-    store_release(&S.worldlock, 0); /* pairs with the swap in wefti_stop_world */
-    if (load_relaxed(&S.global.n) != 0)
+    store_release(&S.worldlock, 0);   /* pairs with the swap in wefti_stop_world */
+    if (load_relaxed(&S.npidle) != 0) /* for the global queue, and what the others' queues hold */
         wefti_wakep(mp);
 }
 
 /* ---- the number of Ps ---- */
+
+/* The monitor has seen none of its slices: the first one begins when it does. */
+void wefti_first_slice(struct p *pp) {
+    memset(&pp->mon, 0, sizeof pp->mon);
+    pp->syscalltick = pp->slicetick = 0;
+    pp->schedtick = 1;
+}
 
 /* NULL without memory. */
 static struct p *new_p(uint32_t id) {
@@ -129,6 +139,7 @@ static struct p *new_p(uint32_t id) {
     pp->timers = timers;
     pp->globaltick = WEFTI_GLOBAL_EVERY;
     pp->status = WEFTI_P_DEAD;
+    wefti_first_slice(pp);
     return pp;
 }
 

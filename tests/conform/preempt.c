@@ -44,6 +44,12 @@ static void stop_hogs(void) {
     stop = false;
 }
 
+static int64_t nanos(void) {
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
 /* Waits by spinning, in plain memory, as a C program would. */
 static void spin_until(atomic_int *word, int value) {
     while (*word != value)
@@ -120,6 +126,32 @@ TEST_ENV(P2_spinners_started_by_another_goroutine, "GOMAXPROCS=2") {
         weft_sleep(2 * WEFT_MILLISECOND); /* threads have just parked */
         CHECK_EQ(weft_wg_go(&wg, pass_on, 2, 20, &wg), 0);
         weft_wg_wait(&wg);
+    }
+}
+
+/* ---- the first slice of a run ---- */
+
+static atomic_bool other_ran;
+
+static void run_other(void) {
+    other_ran = true;
+}
+
+static int compute_until_cut(int argc, char **argv) {
+    (void)argc, (void)argv;
+    other_ran = false;
+    weft_go(run_other);
+    while (!other_ran)
+        compute();
+    return 0;
+}
+
+TEST_ENV(the_first_slice_is_a_whole_one, "GOMAXPROCS=1");
+TEST_PLAIN(the_first_slice_is_a_whole_one) {
+    for (int i = 0; i < 3; i++) { /* what the monitor remembers is of the run before */
+        int64_t start = nanos();
+        CHECK_EQ(weft_run(compute_until_cut, 0, NULL), 0);
+        CHECK(nanos() - start >= 10 * WEFT_MILLISECOND);
     }
 }
 
@@ -256,12 +288,6 @@ TEST1(P22_an_unannounced_read_holds_no_P) {
 }
 
 /* Each of these fails with EINTR when a signal comes, whatever SA_RESTART says. */
-
-static int64_t nanos(void) {
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
 
 #define SPAN_MS 60
 
@@ -593,27 +619,34 @@ static void hog_for(int64_t span) {
     done++;
 }
 
-static void blocks_all_and_parks(weft_chan(int) c) {
+static bool hears(void) {
+    sigset_t blocked;
+    CHECK_EQ(pthread_sigmask(SIG_BLOCK, NULL, &blocked), 0);
+    return !sigismember(&blocked, SIGURG);
+}
+
+static void is_deaf(atomic_long *n) {
     sigset_t all;
-    int v;
+    weft_lock_os_thread(); /* nobody else gets to that thread, and would never lose its P */
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, NULL);
-    weft_recv(c, &v);
+    while (!hears()) {
+        hog_for(20 * WEFT_MILLISECOND);
+        weft_yield(); /* finds the signal unanswered */
+    }
+    for (long before = *n; *n == before; compute()) /* it loses its P, or this has no end */
+        ;
+    weft_unlock_os_thread();
 }
 
 TEST1(a_thread_that_was_made_deaf_hears_again) {
-    weft_chan(int) c = weft_chan_make(int, 0);
-    for (int i = 0; i < 3; i++)
-        weft_go(blocks_all_and_parks, c);
-    settle();
     static atomic_long n;
     weft_go(beside, &n);
-    weft_go(hog_for, 100 * 1000000ll); /* its next call, at its end, finds the signal unanswered */
-    EVENTUALLY(done == 1);
-    start_hogs(2);
-    weft_sleep(20 * WEFT_MILLISECOND);
+    weft_wg wg = WEFT_WG_INIT;
+    for (int i = 0; i < 3; i++)
+        weft_wg_go(&wg, is_deaf, &n);
+    weft_wg_wait(&wg);
     stop = true;
-    weft_chan_close(c);
     EVENTUALLY(weft_num_goroutine() == 1);
 }
 
@@ -681,6 +714,23 @@ TEST_ENV(forks_beside_hogs, "GOMAXPROCS=2") {
 
 /* ---- the end of a run ---- */
 
+/* The signal waits at a thread that blocks it, until after weft's handler is gone. */
+static int app_that_blocks_it(int argc, char **argv) {
+    (void)argc, (void)argv;
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, NULL);
+    weft_go(compute);
+    hog_for(15 * WEFT_MILLISECOND); /* it is sent meanwhile */
+    return 4;
+}
+
+TEST_ENV(a_signal_that_comes_late_ends_nothing, "GOMAXPROCS=1", "GODEBUG=preemptsignal=10");
+TEST_PLAIN(a_signal_that_comes_late_ends_nothing) {
+    for (int i = 0; i < 3; i++)
+        CHECK_EQ(weft_run(app_that_blocks_it, 0, NULL), 4);
+}
+
 static atomic_bool run_over, let_end;
 static atomic_ulong after_run[3];
 
@@ -718,6 +768,39 @@ TEST_PLAIN(weft_run_ends_while_hogs_compute) {
     for (int i = 0; i < 4000 && test_count_threads() > 1 + (SANITIZED ? 1 : 0); i++)
         usleep(10000);
     CHECK(test_count_threads() <= 1 + (SANITIZED ? 1 : 0));
+}
+
+/* Captives are let go while others still look for work. */
+
+static atomic_bool main_left;
+
+static void until_main_left(void) {
+    while (!main_left)
+        compute();
+}
+
+static void yield_on(void) {
+    for (;;)
+        weft_yield();
+}
+
+static int app_with_captives(int argc, char **argv) {
+    (void)argc, (void)argv;
+    for (int i = 0; i < 6; i++)
+        weft_go(until_main_left);
+    for (int i = 0; i < 6; i++)
+        weft_go(yield_on);
+    weft_sleep(25 * WEFT_MILLISECOND);
+    main_left = true;
+    return 8;
+}
+
+TEST_ENV(runs_end_with_captives_in_the_queue, "GOMAXPROCS=3");
+TEST_PLAIN(runs_end_with_captives_in_the_queue) {
+    for (int i = 0; i < ROUNDS(20); i++) {
+        main_left = false;
+        CHECK_EQ(weft_run(app_with_captives, 0, NULL), 8);
+    }
 }
 
 TEST1(weft_run_in_a_goroutine_is_busy) {

@@ -238,6 +238,31 @@ TEST_PLAIN(P16_followed_while_nobody_looks_for_work) {
     run_in("400000 100000\n", follows_beside_loops);
 }
 
+/* Hogs only, more than Ps, so each that is cut hands its P to the next one; main is one of them. */
+
+static void loops(void) {
+    while (!stop)
+        for (int i = 0; i < 1000; i++)
+            __asm__ volatile("" : "+r"(i));
+}
+
+static int follows_beside_hogs(int argc, char **argv) {
+    (void)argc, (void)argv;
+    stop = false;
+    for (int i = 0; i < 6; i++)
+        weft_go(loops);
+    set_quota("300000 100000\n");
+    weft_time end = weft_now() + EVENTUALLY_LIMIT;
+    while (weft_gomaxprocs(0) != 3) /* waits for its turn as they do */
+        CHECK(weft_now() < end);
+    stop = true;
+    return 0;
+}
+
+TEST_PLAIN(P16_followed_while_loops_pass_the_Ps_on) {
+    run_in("200000 100000\n", follows_beside_hogs);
+}
+
 static int does_not_follow_a_set_number(int argc, char **argv) {
     (void)argc, (void)argv;
     CHECK_EQ(weft_gomaxprocs(4), 4); /* equal to the present one */

@@ -138,6 +138,53 @@ TEST_PLAIN(F5_F6_a_long_period) {
     free(text);
 }
 
+/* ---- while the run ends ---- */
+
+enum { LINGERERS = 12 };
+
+static _Atomic int napping;
+static _Atomic long groups_at_end;
+
+static void nap(void) {
+    atomic_fetch_add(&napping, 1);
+    while (atomic_load(&napping) < LINGERERS)
+        weft_block(usleep(1000));
+}
+
+/* Keeps the run from being over until the trace has shown its end, but for less than it takes to be
+ * set aside. */
+static void linger(void) {
+    while (atomic_load(&groups_at_end) == 0)
+        continue;
+    for (int ms = 0; ms < 500; ms++) {
+        char *text = trace_text(&caught);
+        long n = trace_whole_groups(text);
+        free(text);
+        if (n >= atomic_load(&groups_at_end) + 2)
+            return;
+        usleep(1000);
+    }
+}
+
+/* Threads that have ended are neither idle nor there. */
+static void leave_idle_threads(void) {
+    weft_go(linger);
+    weft_wg wg = WEFT_WG_INIT;
+    for (int i = 0; i < LINGERERS; i++)
+        weft_wg_go(&wg, nap);
+    weft_wg_wait(&wg);
+    char *text = trace_text(&caught);
+    atomic_store(&groups_at_end, trace_whole_groups(text) + 1);
+    free(text);
+}
+
+TEST_ENV(F10_F12_while_the_run_ends, "GOMAXPROCS=2", TRACE);
+TEST_PLAIN(F10_F12_while_the_run_ends) {
+    char *text = run_caught(leave_idle_threads);
+    check_all(text, false, PERIOD);
+    free(text);
+}
+
 /* ---- under load ---- */
 
 enum { YIELDERS = 48, PAIRS = 8, SLEEPERS = 16, BLOCKERS = 4 };

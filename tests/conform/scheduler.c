@@ -1,19 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Scheduler: what a program sees of the order of goroutines, of threads and of the number of Ps.
- * P3, P4, P7, P11, P12 and P19 of the behaviours that weft shares with Go.  Orders hold for one P.
+ * P2, P3, P4, P7, P11, P12, P19 and P24 of the behaviours that weft shares with Go.  Orders hold for one P.
  */
-#define _GNU_SOURCE
+#include "conform.h"
+
 #include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/syscall.h>
-#include <unistd.h>
-
-#include <weft.h>
-
-#include "weft_test.h"
 
 /*
  * Every 61st pick, and the first one after a long time without, looks at the global queue first and
@@ -256,4 +249,90 @@ TEST_ENV(P19_1024_Ps, "GOMAXPROCS=1024") {
         weft_wg_go(&wg, count_and_yield, &ran);
     weft_wg_wait(&wg);
     CHECK_EQ(atomic_load(&ran), 2000);
+}
+
+/* ---- P2 with a listener ---- */
+
+static _Atomic int token;
+
+static void spins_in_turn(int mine, int rounds, weft_wg *wg) {
+    for (int i = 0; i < rounds; i++) {
+        while (token != mine)
+            for (int k = 0; k < 1000; k++) /* without an access to memory: see preempt.c */
+                __asm__ volatile("" : "+r"(k));
+        token = 1 - mine;
+    }
+    weft_wg_done(wg);
+}
+
+static void accepts(int fd) {
+    int connection = weft_accept(fd);
+    if (connection >= 0)
+        weft_close(connection);
+}
+
+TEST_ENV(P2_spinners_while_somebody_listens, "GOMAXPROCS=2") {
+    int fd = weft_listen("tcp", "127.0.0.1:0");
+    CHECK(fd >= 0);
+    weft_go(accepts, fd);
+    for (int i = 0; i < 5; i++) {
+        weft_wg wg = WEFT_WG_INIT;
+        weft_sleep(2 * WEFT_MILLISECOND); /* threads have just parked */
+        weft_wg_add(&wg, 2);
+        token = 0;
+        for (int k = 0; k < 2; k++)
+            CHECK_EQ(weft_go(spins_in_turn, k, 20, &wg), 0);
+        weft_wg_wait(&wg);
+    }
+    weft_close(fd);
+    EVENTUALLY(weft_num_goroutine() == 1);
+}
+
+/* ---- P24 ---- */
+
+static int to_caller[2];
+static _Atomic int in_call, back;
+static char order[8];
+static int in_order;
+
+static void notes(int letter) {
+    order[in_order++] = (char)letter;
+}
+
+static void comes_back(void) {
+    char byte;
+    weft_block_enter();
+    in_call = 1;
+    ssize_t n = read(to_caller[0], &byte, 1);
+    back = 1;
+    weft_block_exit(); /* the only P is main's */
+    CHECK_EQ(n, 1);
+    notes('a');
+}
+
+/* Those of the P's own queue come first, though they were started when it was back already. */
+static bool is_last(void) {
+    weft_go(comes_back);
+    EVENTUALLY(in_call == 1);
+    weft_yield(); /* a slice of main's own begins */
+    CHECK_EQ(write(to_caller[1], "x", 1), 1);
+    weft_time start = weft_now();
+    while (back == 0 || weft_now() - start < 3 * WEFT_MILLISECOND)
+        continue; /* it queues, or tries to, meanwhile */
+    for (int i = 0; i < 3; i++)
+        weft_go(notes, 'b');
+    EVENTUALLY(in_order == 4);
+    bool last = strcmp(order, "bbba") == 0;
+    memset(order, 0, sizeof order);
+    in_order = in_call = back = 0;
+    return last;
+}
+
+TEST_ENV(P24_back_from_a_call_to_the_global_queue, "GOMAXPROCS=1") {
+    CHECK_EQ(pipe(to_caller), 0);
+    int tries = 0;
+    while (!is_last()) /* a slice that ended in between, or a look at the global queue, is chance */
+        CHECK(++tries < 50);
+    close(to_caller[0]);
+    close(to_caller[1]);
 }

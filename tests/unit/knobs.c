@@ -19,7 +19,7 @@ static void read_with(const char *name, const char *value) {
 
 TEST_PLAIN(nothing_given) {
     static const struct wefti_knobs none = {
-        .containermaxprocs = 1, .updatemaxprocs = 1, .retake = 1};
+        .containermaxprocs = 1, .updatemaxprocs = 1, .retake = 1, .earlycut = 1, .wakepin = 1};
     read_with("GODEBUG", NULL);
     CHECK(memcmp(&wefti_knobs, &none, sizeof none) == 0);
     read_with("GODEBUG", "");
@@ -29,7 +29,8 @@ TEST_PLAIN(nothing_given) {
 TEST_PLAIN(all_names) {
     read_with("GODEBUG",
               "schedtrace=1000,scheddetail=1,asyncpreemptoff=1,schedseed=77,guardprotect=1,"
-              "preemptsignal=10,threadidle=50,containermaxprocs=0,updatemaxprocs=0,retake=0");
+              "preemptsignal=10,preemptslice=500,threadidle=50,containermaxprocs=0,"
+              "updatemaxprocs=0,retake=0,earlycut=0,wakepin=0");
     CHECK_EQ(wefti_knobs.schedtrace, 1000);
     CHECK_EQ(wefti_knobs.scheddetail, 1);
     CHECK_EQ(wefti_knobs.asyncpreemptoff, 1);
@@ -40,7 +41,10 @@ TEST_PLAIN(all_names) {
     CHECK_EQ(wefti_knobs.containermaxprocs, 0);
     CHECK_EQ(wefti_knobs.updatemaxprocs, 0);
     CHECK_EQ(wefti_knobs.retake, 0);
+    CHECK_EQ(wefti_knobs.earlycut, 0);
+    CHECK_EQ(wefti_knobs.wakepin, 0);
     CHECK_EQ(wefti_knobs.preemptsignal, 10);
+    CHECK_EQ(wefti_knobs.preemptslice, 500);
     read_with("GODEBUG", "schedseed=0"); /* a seed like others */
     CHECK_EQ(wefti_knobs.schedseed, 0);
     CHECK_EQ(wefti_knobs.seeded, 1);

@@ -84,7 +84,7 @@ static bool start_some(uint32_t idle, bool looks, uint32_t *before) {
     *before = taken();
     for (int i = 0; i < 10; i++)
         weft_go(counts);
-    return os_nanotime() - begin < WEFTI_SLICE / 2;
+    return os_nanotime() - begin < S.slice / 2;
 }
 
 TEST_ENV(P30_an_idle_P_and_nobody_looks, "GOMAXPROCS=4") {

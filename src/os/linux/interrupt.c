@@ -14,8 +14,9 @@
  * What making a call again means: a relative time-out begins anew. Calls that are not on the list
  * keep their EINTR: close has closed, and an ioctl is a driver's.
  *
- * If another signal is pending that the interrupted code does not block, the EINTR may be meant for
- * that one, so it stays.
+ * If another signal is pending that the interrupted code does not block and the program has a handler
+ * for, the EINTR may be meant for that one, so it stays. Signals that are ignored, SIGCHLD mostly,
+ * interrupt nothing; they are pending only because weft's threads block them for a while.
  *
  * On other processors than x86-64 the first argument is lost when the call has failed, and nothing is
  * repaired.
@@ -96,12 +97,27 @@ static bool listed(int number) {
     return false;
 }
 
-/* Signals that are to be handled as soon as this handler returns. */
-static bool others_pending(const ucontext_t *uc) {
+static bool has_handler(int sig) {
+    struct {
+        void *handler;
+        unsigned long flags;
+        void *restorer;
+        uint64_t mask;
+    } action; /* the kernel's: the C library may be in the middle of its own */
+    return syscall(SYS_rt_sigaction, sig, NULL, &action, sizeof action.mask) == 0 &&
+           action.handler != (void *)SIG_DFL && action.handler != (void *)SIG_IGN;
+}
+
+/* The program's handlers are to run as soon as this one, of `sig`, returns. */
+static bool others_pending(const ucontext_t *uc, int sig) {
     uint64_t pending = 0, blocked;
     syscall(SYS_rt_sigpending, &pending, sizeof pending);
     memcpy(&blocked, &uc->uc_sigmask, sizeof blocked);
-    return (pending & ~blocked) != 0;
+    pending &= ~blocked & ~((uint64_t)1 << (sig - 1));
+    for (; pending != 0; pending &= pending - 1)
+        if (has_handler(__builtin_ctzll(pending) + 1))
+            return true;
+    return false;
 }
 
 /* The number that the instruction before the call at `call` loads, or -1. */
@@ -124,7 +140,7 @@ static bool is_call(const unsigned char *at) {
     return at[0] == 0x0f && at[1] == 0x05; /* an instruction that begins with 0x0f is not over */
 }
 
-bool os_in_system_call(void *context) {
+bool os_in_system_call(int sig, void *context) {
     ucontext_t *uc = context;
     greg_t *regs = uc->uc_mcontext.gregs;
     const unsigned char *at = (const unsigned char *)regs[REG_RIP];
@@ -135,7 +151,7 @@ bool os_in_system_call(void *context) {
     int saved = errno, number = -1;
     if (readable_before(at) && is_call(at - 2))
         number = number_before(at - 2);
-    bool repair = number >= 0 && listed(number) && !others_pending(uc);
+    bool repair = number >= 0 && listed(number) && !others_pending(uc, sig);
     errno = saved;
     if (repair) {
         regs[REG_RAX] = number;
@@ -146,8 +162,8 @@ bool os_in_system_call(void *context) {
 
 #else
 
-bool os_in_system_call(void *context) {
-    (void)context;
+bool os_in_system_call(int sig, void *context) {
+    (void)sig, (void)context;
     return false;
 }
 

@@ -1,0 +1,3 @@
+module weft/bench/latency/peer
+
+go 1.26
