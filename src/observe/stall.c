@@ -150,15 +150,15 @@ UNWATCHED static void begin(struct wefti_stall *w, struct g *gp, int64_t now) {
 UNWATCHED static void due(struct m *mp, int64_t now) {
     struct wefti_stall *w = &mp->stall;
     uint32_t shown = load_acquire(&mp->spot.state); /* pairs with the handler's swap (preempt.c) */
-    if (w->told == ASKING) {
+    if (w->measured == 0) {
+        add_event(mp, MEASURE);
+    } else if (w->told == ASKING) {
         if (shown == WEFTI_SPOT_SHOWN || now - w->asked >= PATIENCE)
             add_event(mp, FINISH);
         else if (shown == WEFTI_SPOT_NONE)
             add_event(mp, TELL); /* it was inside the runtime: once more */
     } else if (w->told == SILENT && now - w->begun >= threshold()) {
         add_event(mp, TELL);
-    } else if (w->measured == 0) {
-        add_event(mp, MEASURE);
     }
 }
 
@@ -206,7 +206,7 @@ UNWATCHED static void measure(struct m *mp, int64_t now) {
     struct os_call place;
     sample(mp, w, &doing, &place);
     w->queued = 0;
-    w->measured = os_thread_usage(tid_of(mp), &w->used) ? now : 0;
+    w->measured = os_thread_usage(tid_of(mp), &w->used) ? now : -1;
 }
 
 static int64_t at_least_0(int64_t n) {
@@ -231,8 +231,8 @@ static enum cause cause_now(const struct wefti_stall *w, enum os_task doing,
 static enum cause cause_of(struct m *mp, struct wefti_stall *w, enum os_task doing,
                            const struct os_call *place, int64_t now) {
     struct os_usage used;
-    if (w->measured == 0 || !os_thread_usage(tid_of(mp), &used)) {
-        w->measured = 0;
+    if (w->measured < 0 || !os_thread_usage(tid_of(mp), &used)) {
+        w->measured = -1;
         return cause_now(w, doing, place);
     }
     int64_t cpu = w->used.cpu = at_least_0(used.cpu - w->used.cpu);
@@ -372,7 +372,7 @@ UNWATCHED static void put_report(const struct event *e, struct wefti_out *out, s
     put_who(out, w, w->looked);
     wefti_out(out, ": %lld ms so far, ", (long long)((w->looked - w->begun) / MS));
     put_cause(out, w);
-    if (w->measured != 0)
+    if (w->measured > 0)
         wefti_out(out, " (CPU %lld ms, waiting for one %lld ms, page faults %llu)",
                   (long long)(w->used.cpu / MS), (long long)(w->used.waited / MS),
                   (unsigned long long)w->used.faults);

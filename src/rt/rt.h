@@ -364,7 +364,7 @@ struct wefti_stall {
     int64_t begun, looked;  /* first and last look */
     int64_t queued;         /* nanoseconds without a P, as a captive */
     int64_t call;           /* the last system call it was seen in; -1: none */
-    int64_t measured;       /* when `used` was; 0: never */
+    int64_t measured;       /* when `used` was; 0: not yet, -1: it can't be */
     struct os_usage used;   /* then; what was used until the report, from there on */
     int64_t asked;          /* when it was to show its frames */
     char name[WEFTI_NAME_SIZE];
