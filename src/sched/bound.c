@@ -43,7 +43,7 @@ static void note_resumed(struct m *mp, struct p *pp) {
     struct wefti_stretch *r = &mp->resumed;
     store_relaxed(&r->p, pp);
     store_relaxed(&r->schedtick, pp->schedtick);
-    store_relaxed(&r->globaltick, pp->globaltick);
+    store_relaxed(&r->globaltick, load_relaxed(&pp->globaltick)); /* sysmon writes it, too */
     store_relaxed(&r->yields, pp->yields);
 }
 
