@@ -186,7 +186,7 @@ void wefti_thread_begin(struct m *mp) {
     wefti_m = mp;
     mp->errnop = &errno;
     mp->cxa = __cxa_get_globals ? __cxa_get_globals() : NULL;
-    mp->tid = os_gettid();
+    store_relaxed(&mp->tid, os_gettid());
     os_thread_stack(&mp->g0_lo, &mp->g0_hi);
     os_exact_timers();
     wefti_fault_stack(mp);
@@ -198,7 +198,7 @@ void wefti_thread_begin(struct m *mp) {
 void wefti_thread_end(struct m *mp) {
     wefti_lock(&S.lock);
     wefti_collect_strays();
-    mp->tid = 0; /* no preemption signal is sent from here on, and … */
+    store_relaxed(&mp->tid, 0); /* no preemption signal is sent from here on, and … */
     wefti_unlock(&S.lock);
     os_yield(); /* … one that was is handled when this returns */
     wefti_fault_stack_gone(mp);
