@@ -396,7 +396,7 @@ struct m {
     struct m *idlelink; /* sched.lock: the lists it may be on, one at a time */
     struct m *idleprev; /* sched.lock: idle list */
     struct m *alllink;  /* sched.lock */
-    uint32_t tid;       /* kernel thread id */
+    uint32_t tid;       /* kernel thread id (atomic for the monitor) */
     uint32_t depth;     /* nesting of brackets */
     struct wefti_rand rand;
     struct g *wanted;  /* picked on a goroutine's stack, but g0 must run it */

@@ -4,8 +4,10 @@
  * scheduler's own counts: P29 and P30 of the behaviours that weft shares with Go.
  */
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/sanitize.h"
 #include "sched/order.h"
 #include "sched/state.h"
 #include "weft_test.h"
