@@ -514,6 +514,7 @@ struct p {
     uint32_t sliceswitch; /* … and globaltick then (atomic) */
     int64_t cutbegan;     /* when the slice that is to be cut began (atomic) */
     uint32_t turns;       /* turns given to the global queue, or by rounds (atomic) */
+    int64_t ownsince;     /* when a captive last gave it up at the end of its slice */
     uint32_t rounds;      /* slices cut here until the global queue comes before the own one */
     struct p *link;       /* sched.lock: idle list */
     struct m *stopm;      /* sched.lock: the M that gave it up for a stop of the world */

@@ -177,6 +177,8 @@ static void hand_on(struct m *mp, struct g *gp) {
     struct g *next = own && !search ? bound_in_own(pp) : NULL;
     if (own)
         pp->rounds--;
+    if (!gp->used)
+        pp->ownsince = os_nanotime();
     mp->blocked_counted = !gp->foreign;
     store_relaxed(&gp->status, WEFTI_G_RUNNABLE);
     wefti_release_p(mp);

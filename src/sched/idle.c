@@ -189,6 +189,22 @@ static struct g *from_global(struct p *pp, uint32_t most) {
     return gp;
 }
 
+/* One; see out_of_turn. */
+static struct g *global_out_of_turn(struct p *pp) {
+    if (load_relaxed(&S.global.n) == 0 && pp->yielded.n == 0)
+        return NULL;
+    bool captives = os_nanotime() - pp->ownsince >= S.slice;
+    struct g *gp = NULL;
+    wefti_lock(&S.lock);
+    wefti_flush_yielded(pp);
+    if (captives || (S.global.first && !load_relaxed(&S.global.first->captive)))
+        gp = take_global(pp, 1);
+    wefti_unlock(&S.lock);
+    if (gp)
+        store_relaxed(&pp->turns, pp->turns + 1);
+    return gp;
+}
+
 /* ---- spinning ---- */
 
 static void start_spinning(struct m *mp) {
@@ -360,13 +376,17 @@ static bool sleep_without_work(struct m *mp) {
  * Two goroutines that hand work to each other through the front would keep everybody else waiting,
  * those in the ring and those in the global queue. So every 61st switch goes to one of these two,
  * by turns.
+ *
+ * A captive at the global queue's head takes a whole slice, though, thousands of times what 61
+ * switches take. Out of turn it comes only when the others have had as long since the last one; so
+ * what hands on beside a hog gets half of the P, and not the microseconds between two slices.
  */
 static struct g *out_of_turn(struct p *pp) {
     pp->turn = !pp->turn;
-    struct g *gp = pp->turn ? from_global(pp, 1) : NULL;
+    struct g *gp = pp->turn ? global_out_of_turn(pp) : NULL;
     if (!gp)
         gp = wefti_runq_get_ring(&pp->runq, pp->single);
-    return gp || pp->turn ? gp : from_global(pp, 1);
+    return gp || pp->turn ? gp : global_out_of_turn(pp);
 }
 
 static struct g *search(struct m *mp, struct p *pp, bool *inherit, bool *again) {

@@ -106,9 +106,14 @@ static bool retake_bracket(struct m *self, struct p *pp, int64_t now) {
     return true;
 }
 
+/* Nanoseconds until it is told again. Without the signal its next weft call can't be hastened. */
+static int64_t retry(void) {
+    return S.preempt_signal ? WEFTI_RETRY : S.slice;
+}
+
 /* It was not told to end its slice, or did not hear it. */
 static bool retry_due(struct p *pp, int64_t now) {
-    return pp->mon.told != pp->mon.schedtick || now - pp->mon.toldwhen >= WEFTI_RETRY;
+    return pp->mon.told != pp->mon.schedtick || now - pp->mon.toldwhen >= retry();
 }
 
 /* When the goroutine that runs here is to give way to a timer or to descriptors before its slice is
@@ -180,7 +185,7 @@ static bool look_at_running(struct m *self, struct p *pp, int64_t now) {
         pp->mon.toldwhen = now;
         ends_at(now + (WEFTI_RETRY < SOON ? WEFTI_RETRY : SOON));
     } else {
-        ends_at(over || early ? now + WEFTI_RETRY : pp->mon.schedwhen + S.slice);
+        ends_at(over || early ? now + retry() : pp->mon.schedwhen + S.slice);
         if (cut > now)
             ends_at(cut);
     }
