@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The unannounced retake (src/sched/retake.c): sysmon takes the P of an M that is blocked outside of
+ * The unannounced retake (src/sched/retake.c, stray.c): sysmon takes the P of an M that is blocked outside of
  * the runtime, without its doing. NM threads with a goroutine each, NP Ps.
  *
  *   thread     one of: nothing (it computes), a weft call (which takes the scheduler's lock inside), a
@@ -14,9 +14,15 @@
  *
  * `stolen` of an M: 0, ASKED (sysmon looks), TAKEN (its P is gone). sysmon, for the M that it read in
  * p->m, when that is outside and in no bracket: stolen 0 -> ASKED; a look by the kernel, that found
- * the thread off its CPU; inrt 0, mp->p the P, its status RUNNING, no bracket, each a step of its own;
- * stolen ASKED -> TAKEN, and the P is its. The M, each time that it gets in (entry, the handler, a
- * bracket's end): stolen ASKED -> 0, and it keeps its P; or TAKEN, and it has none.
+ * the thread off its CPU; with the scheduler's lock: inrt 0, mp->p the P, its status RUNNING, inrt
+ * still 0, each a step of its own; stolen ASKED -> TAKEN, and the P is its. The M, when it gets in by
+ * an entry or in the handler: stolen ASKED -> 0, and it keeps its P; or TAKEN, and it has none.
+ *
+ * inrt twice. The first look says that all that the M did inside is seen, and each later entry sees
+ * ASKED: what it has as its P is the one that it will have. But it may be in a bracket, whose end is
+ * no entry and gives it the P back; the second look is for that. -DLOOK_AT_EXIT has a bracket's end
+ * take ASKED back as an entry does, and then the first look alone will do (with -DBREAK_AGAIN no
+ * error is found), though not the second alone.
  *
  * Memory. Entry is a plain store of inrt and a load of stolen, and on x86 the store may be seen after
  * the load. So it has a store buffer of one entry (`late`), emptied before the M's next step but one,
@@ -39,12 +45,19 @@
  * Broken on purpose (each must be found):
  *   -DBREAK_FENCE     no look by the kernel, so no fence on the M's side
  *   -DBREAK_INRT      sysmon does not look at inrt
+ *   -DBREAK_FIRST     not before it looks at mp->p: an M that gets into a bracket gives the P up
+ *                     between that and the second look
+ *   -DBREAK_AGAIN     not after it: an M that gets out of a bracket is taken the P while it is inside
  *   -DBREAK_P         sysmon does not look whether the M still has that P (shows with NP=2, NM=3)
  *   -DBREAK_CAS       ASKED -> TAKEN by a load and a store
  *   -DBREAK_ENTRY     entry does not look at stolen
  *   -DBREAK_ASKED     the handler takes no notice of ASKED
- *   -DBREAK_EXIT      a bracket's end does not look at stolen
  */
+#ifdef BREAK_INRT
+#define BREAK_FIRST
+#define BREAK_AGAIN
+#endif
+
 #ifndef NP
 #define NP 1
 #endif
@@ -94,6 +107,8 @@ chan global = [NM] of { byte };
 byte owner[NP];
 byte taken[NM];
 
+#define LOCK atomic { !lock -> lock = true }
+#define UNLOCK lock = false
 #define FREE (!handling[me])
 #define ALWAYS (true)
 #define OWN(step) atomic { !handling[me] -> step } /* of the thread, not its handler */
@@ -255,7 +270,7 @@ inline in_bracket() {
     OWN(owner[oldp[me]] = NONE; status[oldp[me]] = SYSCALL);
     OWN(inrt[me] = false);
     store_inrt(FREE);
-#ifndef BREAK_EXIT
+#ifdef LOOK_AT_EXIT
     OWN(slow = stolen[me] != 0);
     OWN(drain(me));
     if
@@ -358,14 +373,16 @@ inline tell(i) {
     fi
 }
 
-#define TIMED(i) (!(preempt[i] && (sig[i] || inrt[i])) && mpp[i] != NONE && stolen[i] == 0 && nempty(global))
+#define TIMED(i) (!(preempt[i] && (sig[i] || inrt[i])) && mpp[i] != NONE && stolen[i] == 0 && \
+                  nempty(global))
 #define COMPUTES(i) (stolen[i] == TAKEN && !insys[i] && !sig[i] && !inrt[i] && !ended[i])
 #ifdef ANY_TIME
 #define OTHERS_WAIT (true)
 #else
 #define OTHERS_WAIT (nempty(global))
 #endif
-#define MAY_TAKE(i) (OTHERS_WAIT && status[i] == RUNNING && pm[i] != NONE && !inrt[pm[i]] && !bracket[pm[i]] && stolen[pm[i]] == 0)
+#define MAY_TAKE(i) (OTHERS_WAIT && status[i] == RUNNING && pm[i] != NONE && !inrt[pm[i]] && \
+                     !bracket[pm[i]] && stolen[pm[i]] == 0)
 
 inline retake(i) {
 #ifdef BREAK_CAS
@@ -381,8 +398,9 @@ inline retake(i) {
 #ifndef BREAK_FENCE
     atomic { drain(m) };
 #endif
+    LOCK;
     ok = true;
-#ifndef BREAK_INRT
+#ifndef BREAK_FIRST
     ok = !inrt[m];
 #endif
 #ifndef BREAK_P
@@ -392,9 +410,15 @@ inline retake(i) {
     fi;
 #endif
     if
-    :: ok -> ok = (status[i] == RUNNING && !bracket[m])
+    :: ok -> ok = (status[i] == RUNNING)
     :: else
     fi;
+#ifndef BREAK_AGAIN
+    if
+    :: ok -> ok = !inrt[m]
+    :: else
+    fi;
+#endif
 #ifdef BREAK_CAS
     if
     :: ok -> ok = (stolen[m] == ASKED)
@@ -425,8 +449,9 @@ inline retake(i) {
     };
     if
     :: ok -> atomic { pm[i] = NONE; status[i] = TRANSIT; pp = i; ok = false };
+       UNLOCK;
        atomic { !lock -> pass_on(pp) }
-    :: else
+    :: else -> UNLOCK
     fi
 }
 
