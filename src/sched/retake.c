@@ -11,19 +11,23 @@
  *   2  `stolen` becomes ASKED, by a compare-and-swap, which is a full fence
  *   3  the kernel says that the thread is asleep. So it came off its CPU after step 2 or before,
  *      and either way sees ASKED from when it goes on. If it says anything else: back to 0
- *   4  the M still has this P, and is not inside (in this order). If not: back to 0
+ *   4  the M is outside, still has this P, and is outside (in this order). If not: back to 0
  *   5  `stolen` becomes TAKEN, by compare-and-swap. If that succeeds the P is the monitor's
  *
  * Why nobody else uses the P after step 5. The M touches it inside only, and between two times
- * inside it passes an entry, which looks at `stolen` after `inrt` is set. Say step 4 saw inrt 0 at a
- * moment t. Before t the M was outside, and it had been asleep after step 2, so every entry that
- * begins after that sleep sees ASKED (it takes it back, and step 5 fails) or TAKEN (it lets go of the P).
- * An entry that began before the sleep and was still under way then has either left before t, and
- * the M is outside with the P that step 4 saw, or has not, and step 4 sees inrt 1.
- * The end of a bracket goes inside without an entry; but within a bracket the M has no P, so step 4
- * sees `p` NULL, or, when the bracket ends while the monitor looks, first the P and then inrt 1, for
- * the M sets inrt before it writes p. The preemption signal's handler looks at `stolen` as an entry
- * does, and leaves inrt 1 while it waits as a captive.
+ * inside it passes an entry, which looks at `stolen` after `inrt` is set. Entries that begin after
+ * the sleep see ASKED (they take it back, and step 5 fails) or TAKEN (they let go of the P). So only
+ * what the M does without a further entry can be wrong, and that is:
+ *   - an entry from before the sleep, which may have been the sleep (it waited for the lock, or for a
+ *     P, as a captive), and did not see ASKED. It ends, perhaps by giving up the P as the beginning
+ *     of a bracket. The first look at inrt finds it under way, or finds it over, and then p is read
+ *     after it was over
+ *   - the end of a bracket, which goes inside without a look. Within the bracket p is NULL; if the
+ *     end gives it the P while the monitor looks, then p was written after inrt was set, and
+ *     the second look at inrt finds that, or finds it over. An end of a bracket that does not get its P
+ *     back needs the lock, which the monitor has
+ * The preemption signal's handler looks at `stolen` as an entry does, and leaves inrt 1 while it
+ * waits as a captive.
  *
  * That step 4 reads p again is no luxury: between step 1 and the sleep the M may have come inside
  * (without seeing ASKED), given this P away and gone out with another.
@@ -58,7 +62,8 @@ static bool may_ask(struct m *mp) {
 /* With the lock: steps 4 and 5. */
 static bool take(struct p *pp, struct m *mp) {
     uint8_t asked = WEFTI_ASKED;
-    return load_relaxed(&S.phase) == WEFTI_UP && load_acquire(&mp->p) == pp &&
+    return load_relaxed(&S.phase) == WEFTI_UP && !load_relaxed(&mp->attn.is.foreign) &&
+           load_acquire(&mp->inrt) == 0 && load_acquire(&mp->p) == pp &&
            load_relaxed(&pp->status) == WEFTI_P_RUNNING && load_acquire(&mp->inrt) == 0 &&
            cas_seqcst(&mp->attn.is.stolen, &asked, WEFTI_TAKEN); /* pairs with wefti_lost_p */
 }
