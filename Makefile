@@ -5,7 +5,8 @@
 #   make tour         the tour of examples, under schedtrace
 #   make test         every preset and check; ends with "N passed, N failed"
 #   make stress       the stress suite, SECONDS at each of GOMAXPROCS 1, 2 and 8
-#   make bench        the benchmarks; make bench-weftdoc: weftdoc beside Go's net/http
+#   make bench        the benchmarks; make bench-weftdoc: weftdoc beside Go's net/http;
+#                     make bench-latency: preemption and blocking calls beside Go
 #   make install      PREFIX=/usr/local, DESTDIR
 #   make format lint clean
 PREFIX ?= /usr/local
@@ -42,6 +43,9 @@ bench: build
 bench-weftdoc: build
 	bench/weftdoc/run
 
+bench-latency: build
+	bench/latency/run
+
 install: build
 	cmake --install build/release --prefix "$(PREFIX)"
 	@if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ]; then ldconfig 2> /dev/null || true; fi
@@ -56,4 +60,4 @@ lint:
 clean:
 	rm -rf build
 
-.PHONY: all build deps run tour test stress bench bench-weftdoc install format lint clean
+.PHONY: all build deps run tour test stress bench bench-weftdoc bench-latency install format lint clean

@@ -85,17 +85,23 @@ static void run_four(void) {
     lat_row((double)most / (double)least, "hogs4_ratio");
 }
 
-static void run_crowd(int n, i64 window) {
+/* From the moment when all have begun, or, `early`, from the start. */
+static void run_crowd(int n, i64 window, bool early) {
     i64 *cpu = calloc((size_t)n, sizeof *cpu), start = lat_clock(), last = 0, sum = 0;
     CHECK(cpu != NULL, "out of memory");
     for (int i = 0; i < n; i++)
         CHECK(weft_go(hog, &hogs[i]) == 0, "out of goroutines");
-    weft_sleep(window - (lat_clock() - start));
+    if (early)
+        weft_sleep(window - (lat_clock() - start));
     while (how_many_began(n) < n && lat_clock() - start < 10 * window)
         weft_sleep(10 * MS);
+    if (!early) {
+        for (int i = 0; i < n; i++)
+            cpu[i] = -cpu_of(&hogs[i]);
+        weft_sleep(window);
+    }
     for (int i = 0; i < n; i++) {
-        cpu[i] = cpu_of(&hogs[i]);
-        sum += cpu[i];
+        sum += cpu[i] += cpu_of(&hogs[i]);
         last = hogs[i].began > last ? hogs[i].began : last;
     }
     lat_sort(cpu, (size_t)n);
@@ -108,11 +114,11 @@ static void run_crowd(int n, i64 window) {
 }
 
 static void run_hundred(void) {
-    run_crowd(100, lat_window);
+    run_crowd(100, lat_window, false);
 }
 
 static void run_thousand(void) {
-    run_crowd(1000, lat_window * 11 / 5);
+    run_crowd(1000, lat_window * 11 / 5, true);
 }
 
 /* ---- overhead ---- */
@@ -154,10 +160,25 @@ static void run_overhead_two_wait(void) {
     run_overhead(4);
 }
 
+/* ---- a pair that hands on to each other, beside one that computes on the same P ---- */
+
+static void run_pair(void) {
+    struct lat_pair pair;
+    lat_pair_start(&pair);
+    double alone = lat_pair_alone(&pair);
+    CHECK(weft_go(hog, &hogs[0]) == 0, "out of goroutines");
+    i64 start = lat_clock(), before = pair.rounds;
+    weft_sleep(lat_window);
+    double wall = (double)(lat_clock() - start);
+    lat_row(alone, "pair_alone_per_s");
+    lat_row((double)(pair.rounds - before) * 1e9 / wall, "pair_beside_hog_per_s");
+}
+
 const struct lat_case lat_hogs[] = {
     {.name = "hogs4", .only_p = 2, .run = run_four},
     {.name = "hogs100", .only_p = 2, .run = run_hundred},
     {.name = "hogs1000", .only_p = 2, .run = run_thousand},
+    {.name = "pair", .only_p = 1, .run = run_pair},
     {.name = "overhead2", .only_p = 2, .run = run_overhead_nobody_waits},
     {.name = "overhead4", .only_p = 2, .run = run_overhead_two_wait},
     {0},

@@ -23,6 +23,7 @@ static const struct knob {
 #define KNOB(name)                                                                                 \
     { #name, offsetof(struct wefti_knobs, name), NO_MEMBER }
     KNOB(schedtrace),
+    KNOB(stall),
     KNOB(scheddetail),
     KNOB(asyncpreemptoff),
     KNOB(preemptsignal),

@@ -19,6 +19,7 @@
 
 struct wefti_knobs {
     int64_t schedtrace;        /* milliseconds from line to line; 0: none */
+    int64_t stall;             /* milliseconds that make a stall; 0: none are reported */
     int64_t scheddetail;       /* P, M and G lines too */
     int64_t asyncpreemptoff;   /* no preemption by signal */
     int64_t preemptsignal;     /* the signal that preempts; 0: not given */

@@ -26,6 +26,7 @@
 #include "../base/traceback.h"
 #include "../sched/state.h"
 #include "../stack/gslab.h"
+#include "dump.h"
 
 #define MINUTE 60000000000
 #define BUFFER 2048
@@ -68,15 +69,19 @@ static const char *state_text(struct g *gp, uint32_t status) {
     return reason == WEFTI_WAIT_NONE ? "waiting" : wefti_reason_text(reason);
 }
 
-/* The name, cut and cleaned: whoever parses headers is not to trip over it. */
-static void put_name(struct wefti_out *out, struct g *gp) {
-    char name[WEFTI_NAME_SIZE];
-    for (size_t i = 0; i < sizeof name; i++)
+/* Cut and cleaned: whoever parses headers is not to trip over it. */
+void wefti_clean_name(const struct g *gp, char name[WEFTI_NAME_SIZE]) {
+    for (size_t i = 0; i < WEFTI_NAME_SIZE; i++)
         name[i] = load_relaxed(&gp->name[i]);
-    name[sizeof name - 1] = '\0';
+    name[WEFTI_NAME_SIZE - 1] = '\0';
     for (char *c = name; *c != '\0'; c++)
         if ((unsigned char)*c < ' ' || *c == '"' || *c == ']' || *c == 0x7f)
             *c = '?';
+}
+
+static void put_name(struct wefti_out *out, struct g *gp) {
+    char name[WEFTI_NAME_SIZE];
+    wefti_clean_name(gp, name);
     if (name[0] != '\0')
         wefti_out(out, ", \"%s\"", name);
 }
@@ -115,7 +120,7 @@ static void put_header(struct dump *d, struct g *gp, uint32_t status) {
     wefti_out(out, "]:\n");
 }
 
-static void put_creator(struct wefti_out *out, struct g *gp) {
+void wefti_put_creator(struct wefti_out *out, const struct g *gp) {
     const struct weft_impl_site *site = load_relaxed(&gp->site);
     if (load_relaxed(&gp->main) || !site)
         return;
@@ -128,7 +133,7 @@ static void put_creator(struct wefti_out *out, struct g *gp) {
 
 static void put_g(struct dump *d, struct g *gp, uint32_t status) {
     put_header(d, gp, status);
-    put_creator(&d->out, gp);
+    wefti_put_creator(&d->out, gp);
     wefti_out(&d->out, "\n");
 }
 
@@ -190,7 +195,7 @@ static void put_others_grouped(struct dump *d) {
         put_header(d, k->first, k->status);
         if (k->more > 0)
             wefti_out(&d->out, "(and %u more like it)\n", k->more);
-        put_creator(&d->out, k->first);
+        wefti_put_creator(&d->out, k->first);
         wefti_out(&d->out, "\n");
     }
 }

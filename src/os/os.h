@@ -35,6 +35,15 @@ bool os_make_executable(void *start, size_t size);
  * (splits it). */
 bool os_guard_install(void *start, size_t size);
 bool os_guard_protect(void *start, size_t size);
+/* Copies from anywhere in this process, up to the first byte that can't be read; how many. */
+size_t os_read_memory(uintptr_t from, void *to, size_t size);
+/* Mappings that hold code, in order of address, n at most. Texts are cut into `names`. */
+struct os_mapping {
+    uintptr_t start, end;
+    uint64_t offset;  /* in the file */
+    const char *file; /* "" or "[…]": none */
+};
+size_t os_code_mappings(struct os_mapping *maps, size_t n, char *names, size_t size);
 /* How many mappings the process may have. */
 long os_max_mappings(void);
 /* True when the program was linked or loaded such that stacks must be executable. */
@@ -93,6 +102,16 @@ struct os_call {
 };
 /* `call` may be NULL; it says something when the thread is blocked. */
 enum os_task os_thread_state(uint32_t tid, struct os_call *call);
+/* What it has used since it began. */
+struct os_usage {
+    int64_t cpu, system; /* nanoseconds on a CPU; of those, in the kernel (in steps of a tick) */
+    int64_t waited;      /* nanoseconds runnable, without a CPU */
+    uint64_t faults;     /* page faults … */
+    uint64_t reads;      /* … and those that had to read from a disk */
+};
+bool os_thread_usage(uint32_t tid, struct os_usage *usage);
+/* The name of a system call; false: not known. */
+bool os_call_name(int64_t number, char *name, size_t size);
 /* Threads in this process now, or -1. */
 int os_thread_count(void);
 
@@ -104,14 +123,19 @@ void os_sigmask_get(struct os_sigmask *mask);
 void os_sigmask_set(const struct os_sigmask *mask);
 void os_sigmask_without(struct os_sigmask *mask, int sig);
 void os_signal_unblock(int sig); /* for this thread */
-/* To one thread of this process; false: there is none. */
-bool os_signal_thread(uint32_t tid, int sig);
+/* To one thread of this process; 0 or an errno: ESRCH if there is none. */
+int os_signal_thread(uint32_t tid, int sig);
 /*
  * By a signal's handler, with its first and third argument: true when it interrupted a system call
  * that goes on, or is made again, when the handler returns. One that would fail with EINTR is made
  * to be made again where that does no harm; otherwise the answer is false.
  */
 bool os_in_system_call(int sig, void *context);
+/* By the same: where it interrupted its thread. */
+struct os_regs {
+    uintptr_t pc, fp, sp;
+};
+void os_interrupted_at(const void *context, struct os_regs *regs);
 
 /* ---- CPUs: in a thread's affinity mask (0: the caller's); what the cgroup quotas of this process
  * allow, rounded up (0: no limit) ---- */
@@ -123,6 +147,11 @@ struct os_pretend {
     int cpus;         /* in every mask; 0: the system's */
 };
 extern struct os_pretend os_pretend;
+
+/* ---- files, for reading ---- */
+int os_file_open(const char *path); /* -1: no */
+size_t os_file_read(int fd, void *into, size_t size, uint64_t offset);
+void os_file_close(int fd);
 
 /* ---- where threads run (linux/affinity.c) ---- */
 struct os_affinity {

@@ -286,13 +286,15 @@ struct g {
     struct wefti_cxa cxa; /* C++ exception globals while not running, when special says so */
     uint8_t stack_class;  /* log2 of its size over the smallest; stack/stack.h */
     uint8_t foreign;      /* stands for a thread that weft did not start: id 0, not counted */
-    uint8_t captive;      /* bound is temporary: a safe point in a call that may not migrate */
+    uint8_t captive;      /* bound is temporary: a safe point in a call that may not migrate, or in
+                             its own code (atomic for readers) */
     uint8_t main;         /* 1: goroutine 1 of weft_run; or WEFTI_MAIN_BY_FORK */
     uint8_t straggler;    /* its M was set aside at the end of a run */
     uint8_t blocky;       /* how often it lost its P lately, up to WEFTI_BLOCKY_MOST; sched.lock */
     uint32_t system;      /* runtime goroutine: not counted, not dumped */
-    uint32_t used; /* nanoseconds of a slice that was interrupted and goes on, or 0 (slice.c) … */
-    int64_t cut;   /* … and since when */
+    uint32_t used;        /* nanoseconds of a slice that was cut and goes on, or 0 (slice.c) */
+    uint32_t away;        /* nanoseconds that cuts kept it away, lately */
+    int64_t cut;          /* when its slice was cut */
     struct g *ambient_next, *ambient_prev; /* guarded by ambient->lock */
     void *fiber;                           /* ThreadSanitizer's fiber */
     void *asan_stack;                      /* AddressSanitizer's fake stack while not running */
@@ -337,6 +339,38 @@ enum wefti_stolen {
     WEFTI_TAKEN = 2, /* its P is not its own any more */
 };
 
+/* Where the preemption signal found an M outside of the runtime, for observers (preempt.c). */
+enum wefti_shown { WEFTI_SPOT_NONE, WEFTI_SPOT_ASKED, WEFTI_SPOT_SHOWN };
+struct wefti_spot {
+    uint32_t state;    /* futex, enum wefti_shown: the handler waits while it is SHOWN (atomic) */
+    struct os_regs at; /* (atomic members) */
+};
+
+/* A time slice of a P: what is the same while one goroutine keeps it. (atomic members) */
+struct wefti_stretch {
+    struct p *p;
+    uint32_t schedtick, globaltick, yields;
+};
+
+/* How long an M's goroutine has been at it: the monitor's own (observe/stall.c). */
+struct wefti_stall {
+    struct g *g; /* NULL: none */
+    uint64_t id;
+    struct wefti_stretch stretch;
+    uint32_t since; /* of g */
+    uint8_t how;
+    uint8_t told;           /* how far its report is */
+    uint8_t cause, bracket; /* as it was reported */
+    uint8_t captive;        /* it has waited for its turn */
+    int64_t begun, looked;  /* first and last look */
+    int64_t queued;         /* nanoseconds without a P, as a captive */
+    int64_t call;           /* the last system call it was seen in; -1: none */
+    int64_t measured;       /* when `used` was; 0: not yet, -1: it can't be */
+    struct os_usage used;   /* then; what was used until the report, from there on */
+    int64_t asked;          /* when it was to show its frames */
+    char name[WEFTI_NAME_SIZE];
+};
+
 /* A thread. Records are never freed: sysmon and dumps look at them without a lock. */
 struct m {
     /* line 0: entry and leave; written by the M itself but for attn */
@@ -362,7 +396,7 @@ struct m {
     struct m *idlelink; /* sched.lock: the lists it may be on, one at a time */
     struct m *idleprev; /* sched.lock: idle list */
     struct m *alllink;  /* sched.lock */
-    uint32_t tid;       /* kernel thread id */
+    uint32_t tid;       /* kernel thread id (atomic for the monitor) */
     uint32_t depth;     /* nesting of brackets */
     struct wefti_rand rand;
     struct g *wanted;  /* picked on a goroutine's stack, but g0 must run it */
@@ -384,20 +418,24 @@ struct m {
     void *g0_lo, *g0_hi;     /* bounds of the thread's own stack */
     void *fiber;             /* ThreadSanitizer's fiber of g0 */
     void *asan_stack;
-    int cpu_at;                  /* the CPU on which it went to sleep (atomic) */
-    uint8_t leaving;             /* it gives its P away and sleeps then */
-    uint32_t pinned;             /* 1 + the CPU it is kept to, 0: none (atomic; mthread.c) … */
-    struct os_affinity unpinned; /* … and the CPUs it had before: of who set it */
-    uint32_t signalled;          /* the preemption signal was sent and not answered (atomic) */
-    uint8_t making;              /* the spawner has got to its record; sched.lock */
-    int64_t signalled_at;        /* when; sched.lock */
-    struct m *stray, **strayp;   /* sched.lock: those whose P was taken in a system call, … */
-    struct m *newstray;          /* … not on that list yet (atomic), … */
-    uint32_t straying;           /* … which is so (atomic), … */
-    int64_t looked_at, cpu;      /* … and when its CPU clock was read last, and what it said */
-    int64_t strayed_at;          /* when it gave its P away for a blocky goroutine, or 0 */
-    uint32_t ranks;              /* debug builds: ranks of the locks held */
-    struct g foreign;            /* the G of a foreign thread */
+    int cpu_at;                   /* the CPU on which it went to sleep, or woke (atomic) */
+    uint8_t leaving;              /* it gives its P away and sleeps then */
+    uint32_t pinned;              /* 1 + the CPU it is kept to, 0: none (atomic; mthread.c) … */
+    int64_t pinned_at;            /* … since when, … */
+    struct os_affinity unpinned;  /* … and the CPUs it had before: of who set it */
+    uint32_t signalled;           /* the preemption signal was sent and not answered (atomic) */
+    uint8_t making;               /* the spawner has got to its record; sched.lock */
+    int64_t signalled_at;         /* when; sched.lock */
+    struct m *stray, **strayp;    /* sched.lock: those whose P was taken in a system call, … */
+    struct m *newstray;           /* … not on that list yet (atomic), … */
+    uint32_t straying;            /* … which is so (atomic), … */
+    int64_t looked_at, cpu;       /* … and when its CPU clock was read last, and what it said */
+    int64_t strayed_at;           /* when it gave its P away for a blocky goroutine, or 0 */
+    uint32_t ranks;               /* debug builds: ranks of the locks held */
+    struct g foreign;             /* the G of a foreign thread */
+    struct wefti_stretch resumed; /* the slice that it got when it was last a captive */
+    struct wefti_spot spot;
+    struct wefti_stall stall;
 } __attribute__((aligned(WEFTI_CACHELINE)));
 
 /* Binds gp to mp's thread; NULL unbinds. */
@@ -468,7 +506,7 @@ struct p {
     uint32_t schedtick;   /* time slices begun (atomic for readers) */
     uint32_t syscalltick; /* brackets entered (atomic for readers) */
     uint32_t timertick;
-    uint32_t yields;    /* goroutines that yielded here */
+    uint32_t yields;    /* goroutines that yielded here (atomic for readers) */
     uint32_t turn;      /* whose the next turn out of order is: the global queue's or the ring's */
     uint32_t slicetick; /* a slice whose beginning was noted (atomic) … */
     int64_t slicewhen;  /* … and when that was (atomic) … */

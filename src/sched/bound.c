@@ -38,9 +38,20 @@ static void count_blocked(struct m *mp) {
     wefti_unlock(&S.lock);
 }
 
+/* A captive goes on: for the monitor it is the same stretch of work as before (observe/stall.c). */
+static void note_resumed(struct m *mp, struct p *pp) {
+    struct wefti_stretch *r = &mp->resumed;
+    store_relaxed(&r->p, pp);
+    store_relaxed(&r->schedtick, pp->schedtick);
+    store_relaxed(&r->globaltick, load_relaxed(&pp->globaltick)); /* sysmon writes it, too */
+    store_relaxed(&r->yields, pp->yields);
+}
+
 static void go_on(struct m *mp, struct g *gp, struct p *pp) {
     wefti_acquire_p(mp, pp);
     wefti_slice_begins(pp, gp);
+    if (gp->captive)
+        note_resumed(mp, pp);
     store_relaxed(&gp->m, mp);
     store_relaxed(&gp->status, WEFTI_G_RUNNING);
 }
@@ -202,9 +213,9 @@ struct m *wefti_requeue_bound(struct m *mp, struct g *gp) {
 struct m *wefti_captive(struct m *mp, struct g *gp) {
     bool bound = gp->bound != NULL;
     wefti_bind(gp, mp);
-    gp->captive = 1;
+    store_relaxed(&gp->captive, 1);
     mp = wefti_requeue_bound(mp, gp);
-    gp->captive = 0;
+    store_relaxed(&gp->captive, 0);
     if (!bound)
         wefti_bind(gp, NULL);
     return mp;
@@ -214,7 +225,7 @@ bool wefti_captive_here(struct m *mp, struct g *gp, bool has_p) {
     bool bound = gp->bound != NULL, up = true;
     struct p *pp = NULL;
     wefti_bind(gp, mp);
-    gp->captive = 1;
+    store_relaxed(&gp->captive, 1);
     if (has_p)
         hand_on(mp, gp);
     else if ((pp = idle_p_or_queue(mp, gp, &up)) != NULL)
@@ -224,7 +235,7 @@ bool wefti_captive_here(struct m *mp, struct g *gp, bool has_p) {
     if (!up) /* it stays bound: it may stand in the queue still, and an M that began its search before
                 the run was over must not take it for one that runs anywhere */
         return false;
-    gp->captive = 0;
+    store_relaxed(&gp->captive, 0);
     if (!bound)
         wefti_bind(gp, NULL);
     return true;

@@ -26,6 +26,7 @@
  * need no new thread.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "../base/sanitize.h"
@@ -92,10 +93,25 @@ void wefti_stop_world_p(struct p *pp) {
  * who finds that puts the mask back.
  */
 #define PIN_OVER UINT32_MAX
+/* A pinned wake-up that takes so long says that this CPU is not free: the machine has more to do than
+ * CPUs. Then pins would only keep the threads from the CPU where their turn comes first (seen: a third
+ * of the throughput), so there are none for a while. */
+#define PIN_LATE 500000
+#define PIN_PAUSE 500000000
 
 static void unpin(struct m *mp, uint32_t pinned) {
     if (pinned != 0 && pinned != PIN_OVER)
         os_unpin(mp->tid, (int)pinned - 1, &mp->unpinned);
+}
+
+/* Two Ps whose Ms came to be on one CPU would stay there. */
+static bool another_runs_on(struct m *self, int cpu) {
+    for (uint32_t i = 0; i < load_relaxed(&S.nprocs); i++) {
+        struct m *mp = load_acquire(&S.allp[i]->m); /* pairs with wefti_acquire_p */
+        if (mp && mp != self && load_relaxed(&mp->cpu_at) == cpu)
+            return true;
+    }
+    return false;
 }
 
 static void pin_here(struct m *mp) {
@@ -105,7 +121,9 @@ static void pin_here(struct m *mp) {
     if (!self || !self->leaving || !wefti_knobs.wakepin || mp->tid == 0 || (gp && !gp->captive))
         return;
     int here = os_cpu();
-    if (load_relaxed(&mp->cpu_at) == here || load_relaxed(&mp->pinned) != 0 ||
+    if (load_relaxed(&mp->cpu_at) == here || another_runs_on(self, here) ||
+        load_relaxed(&mp->pinned) != 0 ||
+        (mp->pinned_at = os_nanotime()) < load_relaxed(&S.pin_after) ||
         !os_pin(mp->tid, here, load_relaxed(&S.unrestricted), &mp->unpinned))
         return;
     if (!cas_acqrel(&mp->pinned, &none, (uint32_t)here + 1)) /* pairs with wefti_sleep_for_p */
@@ -136,6 +154,12 @@ struct p *wefti_sleep_for_p(struct m *mp) {
             os_futex_wait(&mp->park, 0, -1);
     }
     store_relaxed(&mp->blocked, 0);
+    store_relaxed(&mp->cpu_at, os_cpu());
+    if (unlikely(pp && load_relaxed(&mp->pinned) != 0)) {
+        int64_t now = os_nanotime();
+        if (now - mp->pinned_at >= PIN_LATE)
+            store_relaxed(&S.pin_after, now + PIN_PAUSE);
+    }
     if (unlikely(!pp || load_relaxed(&mp->pinned) != 0))
         unpin(mp, xchg_acqrel(&mp->pinned, pp ? 0 : PIN_OVER)); /* pairs with pin_here */
     return pp;
@@ -195,10 +219,31 @@ static void unlist(struct m *mp) {
 
 /* ---- on the thread ---- */
 
+/*
+ * pthread_exit and pthread_cancel unwind the goroutine's stack, find its end, and go on on the
+ * thread's own with the destructors of its keys: weft has one, so that the thread does not go with
+ * its P. An M that ends in its own way takes the value back first.
+ */
+static pthread_key_t alive_key;
+
+static void ended_by_force(void *arg) {
+    struct m *mp = arg;
+    if (!mp->straggler)
+        wefti_fatal("pthread_exit or pthread_cancel in a goroutine: its thread is not its own; "
+                    "return, or call weft_goexit");
+}
+
+static void make_alive_key(void) {
+    pthread_key_create(&alive_key, ended_by_force);
+}
+
 extern void *__cxa_get_globals(void) __attribute__((weak));
 
 void wefti_thread_begin(struct m *mp) {
-    /* These may call malloc. A thread that waits for its lock has no P yet (wefti_rescue_spawned). */
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    /* All these may call malloc. A thread that waits for its lock has no P yet (wefti_rescue_spawned). */
+    pthread_once(&once, make_alive_key);
+    pthread_setspecific(alive_key, mp);
     os_thread_stack(&mp->g0_lo, &mp->g0_hi);
     mp->cxa = __cxa_get_globals ? __cxa_get_globals() : NULL;
     store_relaxed(&mp->inrt, 1);
@@ -220,6 +265,7 @@ void wefti_thread_end(struct m *mp) {
     wefti_unlock(&S.lock);
     wefti_preempt_settle(mp);
     wefti_fault_stack_gone(mp);
+    pthread_setspecific(alive_key, NULL);
     wefti_m = NULL;
 }
 

@@ -285,8 +285,8 @@ void wefti_discard_g(struct m *mp, struct g *gp) {
     gp->special = 0;
     gp->bound = NULL;
     store_relaxed(&gp->locked, 0);
-    gp->captive = 0;
-    gp->used = 0;
+    store_relaxed(&gp->captive, 0);
+    gp->used = gp->away = 0;
     gp->timer.heap = NULL;
     store_relaxed(&gp->wait, 0);
     count_end(mp, gp);

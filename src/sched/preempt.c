@@ -78,9 +78,12 @@
 
 #include "state.h"
 
+#define SHOW_AT_MOST 20000000 /* nanoseconds that a goroutine waits to be looked at */
+
 static struct sigaction before;
 static int installed; /* the signal, 0: none */
 static pid_t owner;   /* the process that sends it */
+static bool refused;  /* a filter of system calls forbids sending it; sched.lock */
 
 #ifdef WEFTI_TSAN
 #define IN_HANDLER __attribute__((no_sanitize("thread")))
@@ -168,6 +171,31 @@ static void give_up_p(struct m *mp, bool in_call) {
         let_go(mp, gp);
 }
 
+/*
+ * Where this thread is, with GODEBUG=stall. If the monitor asked for it, it looks at the stack now,
+ * which is at rest as long as this does not return. Not inside the runtime: that would hold others
+ * up, so it has to ask again.
+ */
+IN_HANDLER static void show(struct m *mp, void *context) {
+    struct wefti_spot *spot = &mp->spot;
+    struct os_regs at;
+    os_interrupted_at(context, &at);
+    store_relaxed(&spot->at.pc, at.pc);
+    store_relaxed(&spot->at.fp, at.fp);
+    store_relaxed(&spot->at.sp, at.sp);
+    uint32_t asked = WEFTI_SPOT_ASKED, shown = WEFTI_SPOT_SHOWN;
+    bool inside = load_relaxed(&mp->inrt) || in_wrapper(context, false);
+    if (!cas_seqcst(&spot->state, &asked, inside ? WEFTI_SPOT_NONE : WEFTI_SPOT_SHOWN) || inside)
+        return; /* pairs with wefti_preempt_ask */
+    store_relaxed(&S.shown, 1);
+    store_seqcst(&S.monwake, 1);
+    os_futex_wake(&S.monwake, 1);
+    int64_t end = os_nanotime() + SHOW_AT_MOST;
+    while (load_acquire(&spot->state) == WEFTI_SPOT_SHOWN && os_nanotime() < end) /* with let_go */
+        os_futex_wait(&spot->state, WEFTI_SPOT_SHOWN, end);
+    cas_seqcst(&spot->state, &shown, WEFTI_SPOT_NONE); /* pairs with the exchange in let_go */
+}
+
 /* Outside of the runtime until now. ThreadSanitizer sees this leaving, as it does others. */
 static __attribute__((noinline)) void interrupted(struct m *mp, bool in_call) {
     store_relaxed(&mp->inrt, 1);
@@ -216,6 +244,8 @@ IN_HANDLER static void on_preempt(int sig, siginfo_t *info, void *context) {
         pass(sig, info, context);
     } else if (mp) {
         store_relaxed(&mp->signalled, 0);
+        if (unlikely(wefti_knobs.stall > 0))
+            show(mp, context);
         if (!load_relaxed(&mp->inrt)) {
             bool in_call = os_in_system_call(sig, context);
             if (!in_wrapper(context, in_call))
@@ -227,12 +257,10 @@ IN_HANDLER static void on_preempt(int sig, siginfo_t *info, void *context) {
 
 /* ---- asking ---- */
 
-void wefti_preempt_m(struct m *mp, enum wefti_preempt how, int64_t now) {
-    store_relaxed(&mp->attn.is.preempt, (uint8_t)how);
-    if (S.preempt_signal == 0 || load_relaxed(&mp->inrt))
-        return;
-    if (load_relaxed(&S.phase) != WEFTI_UP || load_relaxed(&mp->attn.is.foreign) ||
-        load_relaxed(&mp->attn.is.bracket) || mp->tid == 0 || !mp->alt_lo)
+/* With the lock. */
+static void signal_m(struct m *mp, int64_t now) {
+    if (refused || load_relaxed(&S.phase) != WEFTI_UP || load_relaxed(&mp->attn.is.foreign) ||
+        mp->tid == 0 || !mp->alt_lo)
         return;
     if (load_relaxed(&mp->signalled)) {
         if (now - mp->signalled_at >= S.slice)
@@ -241,8 +269,20 @@ void wefti_preempt_m(struct m *mp, enum wefti_preempt how, int64_t now) {
     }
     mp->signalled_at = now;
     store_relaxed(&mp->signalled, 1);
-    if (!os_signal_thread(mp->tid, S.preempt_signal))
+    int err = os_signal_thread(mp->tid, S.preempt_signal);
+    if (err != 0)
         store_relaxed(&mp->signalled, 0);
+    if (err == EPERM || err == ENOSYS || err == EACCES) {
+        refused = true;
+        wefti_warn(
+            "tgkill is forbidden (errno %d): goroutines are stopped at their weft calls only", err);
+    }
+}
+
+void wefti_preempt_m(struct m *mp, enum wefti_preempt how, int64_t now) {
+    store_relaxed(&mp->attn.is.preempt, (uint8_t)how);
+    if (S.preempt_signal != 0 && !load_relaxed(&mp->inrt) && !load_relaxed(&mp->attn.is.bracket))
+        signal_m(mp, now);
 }
 
 void wefti_preempt_p(struct p *pp, enum wefti_preempt how) {
@@ -252,6 +292,24 @@ void wefti_preempt_p(struct p *pp, enum wefti_preempt how) {
     if (mp)
         wefti_preempt_m(mp, how, now);
     wefti_unlock(&S.lock);
+}
+
+bool wefti_preempt_ask(struct m *mp) {
+    int64_t now = os_nanotime();
+    if (S.preempt_signal == 0)
+        return false;
+    store_seqcst(&mp->spot.state, WEFTI_SPOT_ASKED); /* pairs with show */
+    wefti_lock(&S.lock);
+    signal_m(mp, now);
+    wefti_unlock(&S.lock);
+    return true;
+}
+
+bool wefti_preempt_let_go(struct m *mp) {
+    uint32_t was = xchg_seqcst(&mp->spot.state, WEFTI_SPOT_NONE); /* pairs with show */
+    if (was == WEFTI_SPOT_SHOWN)
+        os_futex_wake(&mp->spot.state, 1);
+    return was == WEFTI_SPOT_SHOWN;
 }
 
 void wefti_preempt_listen(struct m *mp) {

@@ -199,6 +199,12 @@ void wefti_wait_commit(struct m *mp, struct g *gp) {
     }
 }
 
+static inline uint32_t count_yield(struct p *pp) {
+    uint32_t n = pp->yields + 1;
+    store_relaxed(&pp->yields, n);
+    return n;
+}
+
 /*
  * Behind all others: the tail of the own queue when nothing is in the global one, else the global
  * tail, collected by the P and moved there in batches while no P is idle. With several Ps each 64th
@@ -208,7 +214,7 @@ void wefti_wait_commit(struct m *mp, struct g *gp) {
 static void yield_queue(struct m *mp, struct g *gp) {
     struct p *pp = mp->p;
     store_relaxed(&gp->status, WEFTI_G_RUNNABLE);
-    bool mix = !pp->single && (++pp->yields & 63) == 0;
+    bool mix = !pp->single && (count_yield(pp) & 63) == 0;
     if (likely(load_relaxed(&S.global.n) == 0 && pp->yielded.n == 0 && !mix)) {
         put_tail(pp, gp);
         return;
@@ -501,7 +507,7 @@ struct m *wefti_wait_until(struct m *mp, struct g *gp, int64_t deadline) {
 
 /* Who waits by yielding, with nobody else to run, would keep the poller from being asked. */
 static bool ask_poller(struct p *pp) {
-    bool ask = (++pp->yields & 15) == 0 && wefti_netpoll_due();
+    bool ask = (count_yield(pp) & 15) == 0 && wefti_netpoll_due();
     if (ask)
         store_relaxed(&S.netready, 1);
     return ask;

@@ -14,9 +14,9 @@
  *
  * What a computing goroutine may lose by that is bounded, whatever timers there are:
  *   - it runs for WEFTI_UNCUT at least before it is cut, and again after each cut;
- *   - and for four times as long as the cut before kept it away. Goroutines that compute for long
- *     when a timer wakes them, or many of them, thus get a fifth of the time in this way; for more
- *     they wait for the ends of slices, like all others.
+ *   - and for four times as long as the cut before kept it away; half of that in its next slice, and
+ *     so on. Goroutines that compute for long when a timer wakes them, or many of them, thus get a
+ *     fifth of the time in this way; for more they wait for the ends of slices, like all others.
  * Only a goroutine that makes no switch is cut: a P that switches looks at its timers anyway.
  *
  * A timer that is armed and left to a hog is known to the monitor only when it looks, so when such
@@ -38,8 +38,9 @@
 /* pp->slicewhen and the others are stored before schedtick: who sees the new one sees them. */
 void wefti_slice_begins(struct p *pp, struct g *gp) {
     uint32_t tick = pp->schedtick + 1;
-    int64_t now = os_nanotime(), away = gp->used ? now - gp->cut : 0;
+    int64_t now = os_nanotime(), away = gp->used ? now - gp->cut : gp->away / 2;
     int64_t uncut = KEEPS * away > WEFTI_UNCUT ? KEEPS * away : WEFTI_UNCUT;
+    gp->away = away < WEFTI_SLICE ? (uint32_t)away : WEFTI_SLICE;
     store_relaxed(&pp->slicewhen, now - gp->used);
     store_relaxed(&pp->cutafter, now + uncut);
     store_relaxed(&pp->sliceswitch, load_relaxed(&pp->globaltick));

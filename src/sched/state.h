@@ -88,6 +88,7 @@ struct wefti_sched {
     struct m *new_strays;           /* not on the list yet, by newstray (atomic) */
     int preempt_signal;             /* 0: none; constant during a run */
     int64_t slice; /* nanoseconds a goroutine may run while others wait; constant during a run */
+    int64_t pin_after;     /* no wake-up is kept to a CPU before (atomic; mthread.c) */
     uint32_t unrestricted; /* sysmon's thread if it may run on all CPUs (atomic) */
 
     uint32_t timekeeper;  /* an M is the keeper: sleeps until a timer is due or a descriptor is
@@ -113,6 +114,7 @@ struct wefti_sched {
     uint32_t monsleep; /* sysmon sleeps for long; lock */
     uint32_t monwake;  /* futex: it sleeps on it */
     uint32_t monend;
+    uint32_t shown;   /* an M shows where it is (atomic) */
     int64_t monuntil; /* when it looks again by itself (atomic) */
 
     uint32_t stragglers;       /* Ms were set aside, in this run or before */
@@ -294,6 +296,10 @@ void wefti_count_loss(struct g *gp);    /* its P was taken; with the lock */
 void wefti_forget_blocky(struct g *gp); /* it computes */
 void wefti_forget_stray(struct m *mp);  /* with the lock: the M ends, or is set aside */
 void wefti_watch_strays(int64_t now);
+/* By the monitor, with GODEBUG=stall: mp, which computes, shall show where it is, in mp->spot. False:
+ * it can't be asked. Once the spot's state is SHOWN it waits until it is let go, or for 20 ms. */
+bool wefti_preempt_ask(struct m *mp);
+bool wefti_preempt_let_go(struct m *mp); /* true: it has waited until now */
 
 /* ---- retake.c ---- */
 /* By the monitor: takes pp from an M whose goroutine sleeps in the kernel, for its own. `look` even
@@ -330,5 +336,6 @@ void wefti_signals_after_fork(void);  /* the same in a child, at once */
 
 /* ---- observe ---- */
 void wefti_schedtrace(bool detailed);
+int64_t wefti_look_for_stalls(int64_t now); /* by sysmon; when to look again, -1: no need */
 
 #endif

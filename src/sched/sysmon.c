@@ -15,6 +15,7 @@
  *   procs    GOMAXPROCS, when affinity mask or cgroup quota changed (procs.c)
  *   threads  a P offered to a thread that does not come up (mthread.c)
  *   trace    GODEBUG=schedtrace
+ *   stalls   GODEBUG=stall (observe/stall.c)
  *
  * It looks every 20 µs; after 50 looks in a row that found nothing to do it doubles the pause up to
  * 10 ms, but wakes at the end of the slice of a goroutine that others wait for (next_end), so that a
@@ -281,17 +282,18 @@ void *wefti_sysmon_main(void *arg) {
     int64_t traced = os_nanotime();
     int64_t pause = SHORTEST;
     int64_t quiet = 0, retire_at = 0, follow_at = os_nanotime() + FOLLOW;
+    int64_t stalls_at = wefti_knobs.stall > 0 ? traced : -1;
     int idle_looks = 0;
     while (!load_acquire(&S.monend)) {
         int64_t now = os_nanotime();
-        int64_t trace_at = period > 0 ? traced + period : -1;
+        int64_t report_at = earlier(period > 0 ? traced + period : -1, stalls_at);
         quiet = quiet_since(quiet, now);
-        bool slept = quiet != 0 && now - quiet >= QUIET && sleep_long(now, trace_at);
+        bool slept = quiet != 0 && now - quiet >= QUIET && sleep_long(now, report_at);
         if (!slept) {
             int64_t wake = now + pause;
             if (next_end != 0 && next_end < wake)
                 wake = next_end > now + SHORTEST ? next_end : now + SHORTEST;
-            wake = period > 0 && trace_at < wake ? trace_at : wake;
+            wake = earlier(report_at, wake);
             store_relaxed(&S.monuntil, wake);
             pause_until(wake);
         }
@@ -314,6 +316,8 @@ void *wefti_sysmon_main(void *arg) {
             wefti_follow_procs();
             follow_at = now + FOLLOW;
         }
+        if (wefti_knobs.stall > 0 && (slept || now >= stalls_at || load_relaxed(&S.shown)))
+            stalls_at = wefti_look_for_stalls(now);
         if (look(self, now) || slept) {
             idle_looks = 0;
             pause = SHORTEST;

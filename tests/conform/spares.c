@@ -67,14 +67,12 @@ TEST_ENV(after_blocked_calls, "GOMAXPROCS=2", "GODEBUG=threadidle=100") {
     }
 }
 
-/* As it is without the knob: a handful ten seconds later. */
+/* As it is without the knob. */
 TEST_ENV(after_blocked_calls_in_ten_seconds, "GOMAXPROCS=2") {
     count_sanitizers_own();
     many_blocked_calls();
-    weft_sleep(2 * WEFT_SECOND);
-    CHECK(threads() > MANY); /* not at once: the next burst would have to make them again */
-    weft_sleep(8 * WEFT_SECOND);
-    CHECK(threads() <= HANDFUL);
+    weft_sleep(10 * WEFT_SECOND);
+    await_handful();
 }
 
 static void locks_and_sleeps(weft_chan(int) gate, bool unlock) {

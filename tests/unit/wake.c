@@ -4,8 +4,10 @@
  * scheduler's own counts: P29 and P30 of the behaviours that weft shares with Go.
  */
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/sanitize.h"
 #include "sched/order.h"
 #include "sched/state.h"
 #include "weft_test.h"
@@ -130,3 +132,13 @@ TEST_ENV(P30_none_without_an_idle_P, "GOMAXPROCS=2", "GODEBUG=asyncpreemptoff=1"
     CHECK_EQ(ran, 0);
     let_go = true;
 }
+
+#if defined(WEFTI_DEBUG) && !defined(WEFTI_ASAN) && !defined(WEFTI_TSAN)
+/* The harness's watch over malloc (tests/harness/watch.c) sees what it is there for. */
+TEST_DIES(malloc_inside_the_runtime, 134, "malloc called inside the runtime") {
+    struct m *mp = wefti_enter();
+    void *volatile block = malloc(100);
+    wefti_leave(mp);
+    free(block);
+}
+#endif

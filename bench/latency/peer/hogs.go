@@ -62,18 +62,27 @@ func four() {
 	row(float64(slices.Max(share[:]))/float64(slices.Min(share[:])), "hogs4_ratio")
 }
 
-func crowd(n int, window time.Duration) {
+// crowd counts from the moment when all have begun or, early, from the start.
+func crowd(n int, window time.Duration, early bool) {
 	t := clock()
 	hogs := startHogs(n)
-	time.Sleep(window - time.Duration(clock()-t))
+	if early {
+		time.Sleep(window - time.Duration(clock()-t))
+	}
 	for anyNew(hogs) && clock()-t < 10*int64(window) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	share := make([]int64, n)
+	if !early {
+		for i, h := range hogs {
+			share[i] = -h.inside.Load()
+		}
+		time.Sleep(window)
+	}
 	var ran int
 	var sum, last int64
 	for i, h := range hogs {
-		share[i] = h.inside.Load()
+		share[i] += h.inside.Load()
 		sum += share[i]
 		if b := h.began.Load(); b != 0 {
 			ran++
@@ -203,10 +212,23 @@ func sleeps(over *atomic.Bool, late []int64) []int64 {
 	return late
 }
 
+func pairBesideHog() {
+	p := startPair()
+	alone := p.alone()
+	startHogs(1)
+	t, before := clock(), p.rounds.Load()
+	time.Sleep(window)
+	wall := float64(clock() - t)
+	row(alone, "pair_alone_per_s")
+	row(float64(p.rounds.Load()-before)*1e9/wall, "pair_beside_hog_per_s")
+}
+
 func init() {
+	only1["pair"] = true
+	cases["pair"] = pairBesideHog
 	on2("hogs4", four)
-	on2("hogs100", func() { crowd(100, window) })
-	on2("hogs1000", func() { crowd(1000, window*11/5) })
+	on2("hogs100", func() { crowd(100, window, false) })
+	on2("hogs1000", func() { crowd(1000, window*11/5, true) })
 	on2("overhead2", func() { overhead(2) })
 	on2("overhead4", func() { overhead(4) })
 	cases["handoff4"] = func() { handoffs(4, [2]string{"handoff4", "slice4"}) }

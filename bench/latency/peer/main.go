@@ -22,9 +22,10 @@ const (
 	noSuch    = 77
 )
 
-// cases by name; only2 are those that make sense with two Ps only.
+// cases by name; only1 and only2 are those that make sense with so many Ps only.
 var (
 	cases  = map[string]func(){}
+	only1  = map[string]bool{}
 	only2  = map[string]bool{}
 	procs  int
 	window = 5 * time.Second
@@ -133,7 +134,7 @@ func main() {
 		window = time.Duration(s * 1e9)
 	}
 	f := cases[os.Args[1]]
-	if f == nil || (only2[os.Args[1]] && procs != 2) {
+	if f == nil || (only2[os.Args[1]] && procs != 2) || (only1[os.Args[1]] && procs != 1) {
 		os.Exit(noSuch)
 	}
 	runtime.GOMAXPROCS(procs)

@@ -33,11 +33,11 @@
 
 #include "../os.h"
 
-bool os_signal_thread(uint32_t tid, int sig) {
+int os_signal_thread(uint32_t tid, int sig) {
     int saved = errno;
-    bool sent = syscall(SYS_tgkill, getpid(), (pid_t)tid, sig) == 0;
+    int err = syscall(SYS_tgkill, getpid(), (pid_t)tid, sig) == 0 ? 0 : errno;
     errno = saved;
-    return sent;
+    return err;
 }
 
 void os_signal_unblock(int sig) {
@@ -60,6 +60,22 @@ int64_t os_thread_cpu(uint32_t tid) {
         clock_gettime(clock, &ts) == 0 ? (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec : -1;
     errno = saved;
     return spent;
+}
+
+__attribute__((no_sanitize("thread"))) void os_interrupted_at(const void *context,
+                                                              struct os_regs *regs) {
+    const mcontext_t *at = &((const ucontext_t *)context)->uc_mcontext;
+#if defined(__x86_64__)
+    regs->pc = (uintptr_t)at->gregs[REG_RIP];
+    regs->fp = (uintptr_t)at->gregs[REG_RBP];
+    regs->sp = (uintptr_t)at->gregs[REG_RSP];
+#elif defined(__aarch64__)
+    regs->pc = at->pc, regs->fp = at->regs[29], regs->sp = at->sp;
+#elif defined(__riscv)
+    regs->pc = at->__gregs[REG_PC], regs->fp = at->__gregs[REG_S0], regs->sp = at->__gregs[REG_SP];
+#else
+    (void)at, regs->pc = regs->fp = regs->sp = 0;
+#endif
 }
 
 #ifdef __x86_64__

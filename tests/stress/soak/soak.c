@@ -42,6 +42,14 @@ static struct timespec soak_end;
 static _Atomic bool soak_over;
 static _Atomic long soak_handed;
 
+#ifdef __SANITIZE_THREAD__
+/* The dynamic linker frees threads' data under locks of its own, which ThreadSanitizer can't see. */
+const char *__tsan_default_suppressions(void);
+const char *__tsan_default_suppressions(void) {
+    return "race:rtld-malloc.h\nrace:ld-linux\n";
+}
+#endif
+
 /* ---- for the parts ---- */
 
 bool soak_more(void) {
