@@ -241,15 +241,16 @@ extern void *__cxa_get_globals(void) __attribute__((weak));
 
 void wefti_thread_begin(struct m *mp) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
+    /* These may call malloc. A thread that waits for its lock has no P yet: wefti_rescue_spawned. */
     pthread_once(&once, make_alive_key);
     pthread_setspecific(alive_key, mp);
+    os_thread_stack(&mp->g0_lo, &mp->g0_hi);
+    mp->cxa = __cxa_get_globals ? __cxa_get_globals() : NULL;
     store_relaxed(&mp->inrt, 1);
     compiler_barrier(); /* a signal's handler finds no M, or one that is in the runtime */
     wefti_m = mp;
     mp->errnop = &errno;
-    mp->cxa = __cxa_get_globals ? __cxa_get_globals() : NULL;
     store_relaxed(&mp->tid, os_gettid());
-    os_thread_stack(&mp->g0_lo, &mp->g0_hi);
     os_exact_timers();
     wefti_fault_stack(mp);
 #ifdef WEFTI_TSAN
