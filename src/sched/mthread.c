@@ -241,7 +241,7 @@ extern void *__cxa_get_globals(void) __attribute__((weak));
 
 void wefti_thread_begin(struct m *mp) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    /* These may call malloc. A thread that waits for its lock has no P yet: wefti_rescue_spawned. */
+    /* These may call malloc. A thread that waits for its lock has no P yet (rescue). */
     pthread_once(&once, make_alive_key);
     pthread_setspecific(alive_key, mp);
     os_thread_stack(&mp->g0_lo, &mp->g0_hi);
