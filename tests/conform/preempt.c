@@ -732,9 +732,11 @@ TEST_PLAIN(a_signal_that_comes_late_ends_nothing) {
 }
 
 static atomic_bool run_over, let_end;
+static atomic_int begun;
 static atomic_ulong after_run[3];
 
 static void outlives(int i) {
+    begun++;
     for (; !let_end; compute())
         if (run_over)
             after_run[i]++;
@@ -747,7 +749,9 @@ static int app_with_hogs(int argc, char **argv) {
     weft_lock_os_thread(); /* weft_run's thread is needed for its return */
     for (int i = 0; i < 3; i++)
         weft_go(outlives, i);
-    weft_sleep(60 * WEFT_MILLISECOND); /* two are captives at any time */
+    do /* until its thread has come up each but the first waits, and a run may end before it began */
+        weft_sleep(60 * WEFT_MILLISECOND);
+    while (begun < 3); /* two are captives now */
     return 5;
 }
 
