@@ -34,7 +34,8 @@
 #define HELPER_STACK ((size_t)128 << 10)
 #define MAIN_STACK                                                                                 \
     ((size_t)8 << 20)       /* what a C program's main has; only pages touched are paid for */
-#define PATIENCE 1000000000 /* for Ms in user code at the end */
+#define PATIENCE 1000000000 /* for Ms in user code at the end, … */
+#define INSIDE 20000000000  /* … and for those inside */
 
 static struct wefti_lock run_lock; /* rank WEFTI_RANK_RUN: one start or end at a time */
 static uint32_t start_count;       /* of weft_start; run_lock */
@@ -48,7 +49,7 @@ static void reset(bool background) {
     S.global = (struct wefti_glist){0};
     S.pidle = NULL;
     S.joined = 0;
-    S.procs_due = S.procs_busy = S.montid = 0;
+    S.procs_due = S.procs_busy = S.montid = S.unrestricted = 0;
     S.midle = S.midle_last = S.allm = S.spawn = S.zombies = S.foreign = NULL;
     S.npidle = S.nmidle = S.nmspinning = S.needspinning = 0;
     S.nm = S.nmblocked = S.nforeign = S.nspawn = 0;
@@ -169,11 +170,12 @@ void wefti_end_run(struct m *mp, int status) {
     wefti_switch_to_g0(mp);
 }
 
-/* With the lock. An M without a goroutine is on its way in or out, and ends by itself. */
-static void name_stragglers(struct m *self) {
+/* With the lock. An M without a goroutine is on its way in or out, and ends by itself. One that is
+ * inside will, too, as soon as it gets a CPU; set aside it would go on with what is the next run's. */
+static void name_stragglers(struct m *self, bool inside_too) {
     for (struct m **link = &S.allm, *mp; (mp = *link) != NULL;) {
         struct g *gp = load_relaxed(&mp->curg);
-        if (mp == self || !gp) {
+        if (mp == self || !gp || (load_relaxed(&mp->inrt) != 0 && !inside_too)) {
             link = &mp->alllink;
             continue;
         }
@@ -205,14 +207,14 @@ void wefti_name_first(int64_t now) {
 }
 
 static void await_ms(struct m *self) {
-    int64_t patience = os_nanotime() + PATIENCE;
+    int64_t begun = os_nanotime(), patience = begun + PATIENCE;
     uint32_t mine = self->counted;
     for (;;) {
         uint32_t seen = load_acquire(&S.endnote); /* pairs with m_main's end */
         wefti_lock(&S.lock);
         int64_t now = os_nanotime();
         if (S.nm != mine && now >= patience) {
-            name_stragglers(self);
+            name_stragglers(self, now - begun >= INSIDE);
             patience = now + PATIENCE;
         }
         bool threads = S.nm != mine, done = !threads && S.inside == 0;

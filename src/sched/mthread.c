@@ -423,11 +423,11 @@ void wefti_start_m(struct p *pp, bool spinning) {
 static struct g *next_bound(struct p *pp) {
     struct g *gp = load_relaxed(&pp->runq.next);
     int64_t first = load_relaxed(&pp->timers->first);
-    if (!gp || !load_relaxed(&gp->bound) || load_relaxed(&pp->globaltick) <= 1 ||
-        load_relaxed(&S.stopping) || load_relaxed(&S.netready) ||
-        (first != 0 && first <= os_nanotime()))
+    uint32_t tick = load_relaxed(&pp->globaltick); /* once: sysmon writes it, too */
+    if (!gp || !load_relaxed(&gp->bound) || tick <= 1 || load_relaxed(&S.stopping) ||
+        load_relaxed(&S.netready) || (first != 0 && first <= os_nanotime()))
         return NULL;
-    store_relaxed(&pp->globaltick, load_relaxed(&pp->globaltick) - 1);
+    store_relaxed(&pp->globaltick, tick - 1);
     return wefti_runq_take_next(&pp->runq, pp->single);
 }
 

@@ -597,8 +597,9 @@ static void give_to_bound(struct m *mp, struct g *gp, bool inherit) {
     struct p *pp = mp->p;
     if (!inherit)
         store_relaxed(&pp->schedtick, pp->schedtick + 1);
-    if (load_relaxed(&pp->globaltick) > 1)
-        store_relaxed(&pp->globaltick, load_relaxed(&pp->globaltick) - 1);
+    uint32_t tick = load_relaxed(&pp->globaltick); /* once: sysmon writes it, too */
+    if (tick > 1)
+        store_relaxed(&pp->globaltick, tick - 1);
     mp->leaving = 1;
     wefti_grant(gp->bound, wefti_release_p(mp));
     mp->leaving = 0;

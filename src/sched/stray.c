@@ -27,10 +27,10 @@
  * Blocky goroutines. One that lost its P in the kernel twice in a row will do so again, and each time
  * the P stands still until the monitor has seen it. So it is marked, and from then on leaves its next
  * call into weft after which it could run on without its P, if others wait for that: it is a stray from
- * the start, and another M goes on with the P at once. It stays so until it was back within BRIEF, for then
- * it did not block, or until it computes on. The mark is looked at where a goroutine comes back
- * from a switch, together with others (load_special in proc.c); a goroutine that never parks loses
- * its P once and stays a stray.
+ * the start, and another M goes on with the P at once. It stays so until it was back within BRIEF, or was
+ * on its CPU meanwhile, for then it did not block, or until the monitor sees that it computes on. The
+ * mark is looked at where a goroutine comes back from a switch, together with others (load_special in
+ * proc.c); a goroutine that never parks loses its P once and stays a stray.
  *
  * The list has all strays, in the order in which they were looked at last. The handler may not take
  * the lock (it may have interrupted a function that ThreadSanitizer wraps); it puts its M on a stack,
@@ -126,9 +126,18 @@ bool wefti_lost_p(struct m *mp) {
     return true;
 }
 
+/* With the lock. A blocky goroutine is back, and it did not block: it was short, or computed. */
+static bool in_vain(struct m *mp) {
+    int64_t now = os_nanotime();
+    if (now - mp->strayed_at < BRIEF)
+        return true;
+    int64_t cpu = os_thread_cpu(mp->tid);
+    return cpu >= 0 && mp->cpu >= 0 && cpu - mp->cpu >= COMPUTES(now - mp->looked_at);
+}
+
 /* With the lock. */
 static void count_return(struct m *mp, struct g *gp) {
-    if (mp->strayed_at != 0 && gp->blocky > 0 && os_nanotime() - mp->strayed_at < BRIEF)
+    if (mp->strayed_at != 0 && gp->blocky > 0 && in_vain(mp))
         gp->blocky--;
     mp->strayed_at = 0;
     if (gp->blocky >= BLOCKY && !gp->bound)

@@ -303,3 +303,47 @@ TEST_ENV(back_and_hogs, "GOMAXPROCS=1") {
 TEST_ENV(back_and_hogs_on_2, "GOMAXPROCS=2") {
     hogs_share(8);
 }
+
+/* ---- back for good: it blocked some times, then only computes between its calls ---- */
+
+static atomic_long turns_of_it;
+static atomic_bool its_turn_comes, enough;
+
+static void work(void) {
+    for (int i = 0; i < 200000; i++)
+        __asm__ volatile("" : "+r"(i));
+}
+
+static void blocks_then_works(void) {
+    for (int i = 0; i < 6; i++) {
+        usleep(20000);
+        weft_yield();
+    }
+    for (; !enough; weft_yield()) {
+        work();
+        turns_of_it++;
+    }
+    done++;
+}
+
+/* It compares its turns with the other's. */
+static void works_beside(void) {
+    while (!enough) {
+        long before = turns_of_it;
+        for (int i = 0; i < 100; i++) {
+            work();
+            weft_yield();
+        }
+        if (turns_of_it - before >= 50)
+            its_turn_comes = true;
+    }
+    done++;
+}
+
+TEST_ENV(back_for_good, "GOMAXPROCS=1") {
+    weft_go(works_beside);
+    weft_go(blocks_then_works);
+    EVENTUALLY(its_turn_comes);
+    enough = true;
+    EVENTUALLY(done == 2);
+}
