@@ -410,6 +410,7 @@ struct m {
     uint8_t dying;           /* a locked goroutine ended here: the thread ends too */
     uint8_t straggler;       /* left behind by the end of its run; sched.lock */
     uint8_t retired;         /* was idle for long: the thread ends (atomic) */
+    uint8_t revoked;         /* its offer was taken back (atomic; revoke.c) */
     uint8_t idle;            /* on the idle list; sched.lock */
     uint8_t first;           /* weft_run's thread, or a process's first: it is never retired */
     uint8_t counted;         /* in sched.nm although it has no m_main: m0 */
@@ -518,6 +519,7 @@ struct p {
     uint32_t rounds;      /* slices cut here until the global queue comes before the own one */
     struct p *link;       /* sched.lock: idle list */
     struct m *stopm;      /* sched.lock: the M that gave it up for a stop of the world */
+    struct m *offered;    /* the M that was granted it and has not taken it yet (atomic) */
 
     struct { /* sysmon's own */
         uint32_t schedtick, syscalltick;
@@ -527,8 +529,11 @@ struct p {
         int64_t toldwhen;
         uint32_t turns; /* turns, and since when */
         int64_t turnwhen;
-        uint32_t cputick; /* the slice in which the M's CPU clock … */
-        int64_t cpu;      /* … said this */
+        uint32_t cputick;  /* the slice in which the M's CPU clock … */
+        int64_t cpu;       /* … said this */
+        struct m *offered; /* an offer, … */
+        uint32_t offertick;
+        int64_t offerwhen; /* … and when it was seen first, or looked at */
     } mon;
 
     struct wefti_stack stacks[WEFTI_STACK_CACHE]; /* free stacks of the default size, last first */

@@ -56,13 +56,35 @@ static void go_on(struct m *mp, struct g *gp, struct p *pp) {
     store_relaxed(&gp->status, WEFTI_G_RUNNING);
 }
 
+/* An idle P, or a place in the global queue; *up: whether the run goes on. */
+static struct p *idle_p_or_queue(struct m *mp, struct g *gp, bool *up) {
+    store_relaxed(&gp->status, WEFTI_G_RUNNABLE);
+    wefti_lock(&S.lock);
+    *up = load_relaxed(&S.phase) == WEFTI_UP && !load_relaxed(&mp->attn.is.ended);
+    store_relaxed(&mp->revoked, 0);
+    struct p *pp = *up ? wefti_pidle_get() : NULL;
+    if (*up && !pp) {
+        mp->blocked_counted = !gp->foreign;
+        wefti_glist_push(&S.global, gp);
+    }
+    wefti_unlock(&S.lock);
+    return pp;
+}
+
 /* Sleeps until a P is granted; false: the run is over. */
 static bool sleep_here(struct m *mp, struct g *gp) {
-    count_blocked(mp);
-    struct p *pp = wefti_sleep_for_p(mp);
+    bool up;
+    struct p *pp;
+    do {
+        count_blocked(mp);
+        pp = wefti_sleep_for_p(mp);
+        up = pp || load_relaxed(&mp->revoked);
+        if (!pp && up)
+            pp = idle_p_or_queue(mp, gp, &up); /* its turn went by (revoke.c) */
+    } while (up && !pp);
     if (pp)
         go_on(mp, gp, pp);
-    return pp != NULL;
+    return up;
 }
 
 /* The same, but at the end of the run a goroutine's M ends; a foreign thread gets false. */
@@ -105,20 +127,6 @@ struct m *wefti_wait_bound(struct m *mp, struct g *gp) {
     if (!sleep_bound(mp, gp))
         return wefti_foreign_wait_over(mp, gp);
     return mp;
-}
-
-/* An idle P, or a place in the global queue; *up: whether the run goes on. */
-static struct p *idle_p_or_queue(struct m *mp, struct g *gp, bool *up) {
-    store_relaxed(&gp->status, WEFTI_G_RUNNABLE);
-    wefti_lock(&S.lock);
-    *up = load_relaxed(&S.phase) == WEFTI_UP;
-    struct p *pp = *up ? wefti_pidle_get() : NULL;
-    if (*up && !pp) {
-        mp->blocked_counted = !gp->foreign;
-        wefti_glist_push(&S.global, gp);
-    }
-    wefti_unlock(&S.lock);
-    return pp;
 }
 
 bool wefti_need_p(struct m *mp, struct g *gp) {

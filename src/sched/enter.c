@@ -131,6 +131,7 @@ static bool join_run(struct m *mp) {
         if (mp->run != S.run) {
             mp->run = S.run;
             store_relaxed(&mp->offer, NULL);
+            store_relaxed(&mp->revoked, 0);
             store_relaxed(&mp->park, 0); /* a grant in the last run may be late with it */
             mp->alllink = S.foreign;
             S.foreign = mp;

@@ -72,7 +72,8 @@ static void reset_m(struct m *mp) {
     mp->park = mp->signalled = mp->straying = 0;
     mp->strayp = NULL;
     mp->run = 0;
-    mp->dying = mp->straggler = mp->idle = mp->retired = mp->blocked_counted = 0;
+    mp->dying = mp->straggler = mp->idle = mp->retired = mp->revoked = 0;
+    mp->blocked_counted = 0;
     mp->first = 1;
     mp->ranks = 0;
     mp->tid = os_gettid();

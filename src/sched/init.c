@@ -267,7 +267,7 @@ static void take_down(struct m *mp) {
         wefti_heap_flush(&pp->mem);
         pp->created = pp->ended = 0;
         wefti_first_slice(pp);
-        pp->m = pp->stopm = NULL;
+        pp->m = pp->stopm = pp->offered = NULL;
         pp->status = WEFTI_P_DEAD;
     }
     mp->p = NULL;

@@ -5,7 +5,8 @@
  * A P changes hands in one way only: it is offered. The giver stores it in the other M's `offer`
  * and wakes that M; the M takes it by exchange. An M sleeps on its own `park` word (futex): the
  * giver stores 1, the sleeper swaps in 0 before it looks at the offer again, so an offer made
- * between look and sleep is not slept through.
+ * between look and sleep is not slept through. An offer that the thread does not take, since a
+ * debugger holds it, is taken back (revoke.c).
  *
  * Threads are made by the spawner alone. pthread_create takes locks of libc's that a goroutine may
  * hold while it is stopped (dlopen's, malloc's): whoever needs a thread leaves a record for the
@@ -65,6 +66,7 @@ void wefti_pidle_put(struct p *pp) {
 void wefti_acquire_p(struct m *mp, struct p *pp) {
     wefti_assert(mp->p == NULL);
     store_relaxed(&mp->p, pp);
+    store_relaxed(&pp->offered, NULL);
     store_release(&pp->m, mp); /* pairs with the load in look_at_running */
     store_release(&pp->status, WEFTI_P_RUNNING);
 }
@@ -130,12 +132,17 @@ static void pin_here(struct m *mp) {
         unpin(mp, (uint32_t)here + 1);
 }
 
+void wefti_unpin(struct m *mp, uint32_t then) {
+    unpin(mp, xchg_acqrel(&mp->pinned, then)); /* pairs with pin_here */
+}
+
 void wefti_grant(struct m *mp, struct p *pp) {
     pin_here(mp);
     if (mp->blocked_counted) {
         mp->blocked_counted = 0;
         add_seqcst(&S.nmblocked, (uint32_t)-1);
     }
+    store_relaxed(&pp->offered, mp);
     store_release(&mp->offer, pp); /* pairs with the exchange in wefti_sleep_for_p */
     store_seqcst(&mp->park, 1);
     os_futex_wake(&mp->park, 1);
@@ -148,7 +155,8 @@ struct p *wefti_sleep_for_p(struct m *mp) {
     while ((pp = xchg_acqrel(&mp->offer, NULL)) == NULL) { /* pairs with wefti_grant */
         if (load_acquire(&mp->attn.is.ended) || load_acquire(&S.phase) != WEFTI_UP ||
             (load_relaxed(&mp->attn.is.foreign) && mp->run != load_relaxed(&S.run)) ||
-            load_relaxed(&mp->retired))
+            load_relaxed(&mp->retired) ||
+            load_acquire(&mp->revoked)) /* pairs with take_back in revoke.c */
             break;
         if (xchg_seqcst(&mp->park, 0) == 0)
             os_futex_wait(&mp->park, 0, -1);
@@ -161,21 +169,25 @@ struct p *wefti_sleep_for_p(struct m *mp) {
             store_relaxed(&S.pin_after, now + PIN_PAUSE);
     }
     if (unlikely(!pp || load_relaxed(&mp->pinned) != 0))
-        unpin(mp, xchg_acqrel(&mp->pinned, pp ? 0 : PIN_OVER)); /* pairs with pin_here */
+        wefti_unpin(mp, pp || load_relaxed(&mp->revoked) ? 0 : PIN_OVER);
     return pp;
 }
 
 bool wefti_stop_m(struct m *mp) {
-    int64_t now = os_nanotime();
-    wefti_lock(&S.lock);
-    if (load_relaxed(&S.phase) != WEFTI_UP) {
+    struct p *pp;
+    do {
+        int64_t now = os_nanotime();
+        wefti_lock(&S.lock);
+        if (load_relaxed(&S.phase) != WEFTI_UP) {
+            wefti_unlock(&S.lock);
+            return false;
+        }
+        store_relaxed(&mp->revoked, 0);
+        wefti_check_deadlock(1);
+        wefti_midle_put(mp, now);
         wefti_unlock(&S.lock);
-        return false;
-    }
-    wefti_check_deadlock(1);
-    wefti_midle_put(mp, now);
-    wefti_unlock(&S.lock);
-    struct p *pp = wefti_sleep_for_p(mp);
+        pp = wefti_sleep_for_p(mp);
+    } while (!pp && load_relaxed(&mp->revoked));
     if (!pp) {
         wefti_lock(&S.lock);
         wefti_midle_leave(mp); /* nobody else did, when the run is over */

@@ -13,6 +13,7 @@
  *   world.c     stopping and starting the world, and the number of Ps meanwhile
  *   procs.c     GOMAXPROCS: its default, how it follows CPUs and quotas, who sets it
  *   preempt.c   the preemption signal: goroutines stopped in the middle of anything
+ *   revoke.c    Ps offered to threads that do not run
  *   retake.c    Ps taken from goroutines that sleep in the kernel without a bracket
  *   stray.c     Ms that lost their P outside of the runtime
  *   slice.c     how long a goroutine runs
@@ -195,8 +196,10 @@ void wefti_hand_off(struct m *mp,
                     struct p *pp); /* pp lost its M: start one if there is work, else idle */
 bool wefti_stop_m(struct m *mp);   /* sleeps until given a P; false: the run is over */
 void wefti_grant(struct m *mp, struct p *pp); /* hands pp to a sleeping M and wakes it */
-struct p *wefti_sleep_for_p(struct m *mp);    /* the other side; NULL: the run is over */
-struct m *wefti_new_m(void);                  /* a record, counted in nothing yet; with the lock */
+struct p *wefti_sleep_for_p(
+    struct m *mp); /* the other side; NULL: the run is over, or the offer was revoked */
+void wefti_unpin(struct m *mp, uint32_t then); /* of who alone may: see pin_here */
+struct m *wefti_new_m(void);                   /* a record, counted in nothing yet; with the lock */
 void wefti_thread_begin(
     struct m *mp); /* on the new thread: TLS, errno, exception globals; inside */
 void wefti_thread_end(struct m *mp);
@@ -305,6 +308,12 @@ bool wefti_preempt_let_go(struct m *mp); /* true: it has waited until now */
 /* By the monitor: takes pp from an M whose goroutine sleeps in the kernel, for its own. `look` even
  * if it did not stand still since the last time. */
 bool wefti_retake(struct p *pp, bool look);
+
+/* ---- revoke.c ---- */
+/* By the monitor, for a P that nobody has: when its offer has been out for long; 0: it is not offered. */
+int64_t wefti_offer_due(struct p *pp, int64_t now);
+/* Takes it back, and hands it on, if that M's thread does not run. */
+bool wefti_revoke(struct m *self, struct p *pp, int64_t now);
 
 /* ---- sysmon.c ---- */
 void *wefti_sysmon_main(void *arg);

@@ -13,7 +13,7 @@
  *            idle; a queue that no thread could be had for; timers due with nobody to run them
  *   retire   threads that have been idle for seconds (spares.c)
  *   procs    GOMAXPROCS, when affinity mask or cgroup quota changed (procs.c)
- *   threads  a P offered to a thread that does not come up (mthread.c)
+ *   threads  a P offered to a thread that does not come up (mthread.c), or that is held (revoke.c)
  *   trace    GODEBUG=schedtrace
  *   stalls   GODEBUG=stall (observe/stall.c)
  *
@@ -192,6 +192,17 @@ static bool look_at_running(struct m *self, struct p *pp, int64_t now) {
     return false;
 }
 
+/* Nobody has the P: idle, or offered. True when it took it back. */
+static bool look_at_offer(struct m *self, struct p *pp, int64_t now) {
+    int64_t due = wefti_offer_due(pp, now);
+    if (due == 0)
+        return false;
+    if (due <= now && wefti_revoke(self, pp, now))
+        return true;
+    ends_at(due > now ? due : wefti_offer_due(pp, now));
+    return false;
+}
+
 static bool look(struct m *self, int64_t now) {
     bool did = false;
     next_end = 0;
@@ -202,6 +213,8 @@ static bool look(struct m *self, int64_t now) {
             did |= retake_bracket(self, pp, now);
         else if (status == WEFTI_P_RUNNING)
             did |= look_at_running(self, pp, now);
+        else if (status == WEFTI_P_IDLE)
+            did |= look_at_offer(self, pp, now);
     }
     wefti_netpoll_neglected(now);
     if (load_relaxed(&S.nstrays) != 0 || load_relaxed(&S.new_strays) != NULL)
