@@ -29,6 +29,8 @@ WEFT_BEGIN_DECLS
  * it is cancellable, and what comes of a time-out if it is a timed one; in any other it sleeps for
  * good.
  *
+ * app begins on the calling thread, and stays there if its first call is weft_lock_os_thread.
+ *
  * Where no runtime is running, objects can be made, used and freed. Starting a goroutine there ends
  * the program: "a goroutine can't be started: no runtime is running (weft_run or weft_start
  * first)". So does arming a timer, as sleeps, time-outs and contexts with a deadline do. A call

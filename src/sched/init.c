@@ -293,7 +293,7 @@ static bool make_main(struct m *mp, int (*app)(int, char **), int argc, char **a
     store_relaxed(&gp->site, NULL); /* nobody created it */
     store_relaxed(&gp->main, 1);
     mp->p->created++;
-    wefti_runq_add(mp, gp);
+    mp->wanted = gp; /* not in a queue, where a thief might find it: it begins on this thread */
     return true;
 }
 

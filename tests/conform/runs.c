@@ -5,6 +5,7 @@
  */
 #include "conform.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 static _Atomic long steps;
@@ -51,6 +52,22 @@ TEST_PLAIN(G11_a_run_ends_with_main) {
     usleep(60000); /* looks that nothing happens any more */
     CHECK_EQ(steps, then);
     CHECK_EQ(after, woken);
+}
+
+static pthread_t runs_on;
+
+/* As code needs that must stay on a program's first thread. */
+static int locks_its_thread(int argc, char **argv) {
+    (void)argc, (void)argv;
+    weft_lock_os_thread();
+    weft_yield();
+    return pthread_equal(pthread_self(), runs_on) != 0;
+}
+
+TEST_PLAIN(main_begins_on_the_thread_of_the_run) {
+    runs_on = pthread_self();
+    for (int i = 0; i < ROUNDS(300); i++)
+        CHECK_EQ(weft_run(locks_its_thread, 0, NULL), 1);
 }
 
 static void exits_later(int status) {
