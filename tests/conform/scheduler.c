@@ -324,7 +324,9 @@ static bool is_last(void) {
     EVENTUALLY(in_order == 4);
     bool last = strcmp(order, "bbba") == 0;
     memset(order, 0, sizeof order);
-    in_order = in_call = back = 0;
+    in_order = 0;
+    in_call = 0;
+    back = 0;
     return last;
 }
 
