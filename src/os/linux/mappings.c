@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -20,7 +19,7 @@
 
 static size_t read_once(uintptr_t from, void *to, size_t size) {
     struct iovec local = {to, size}, remote = {(void *)from, size};
-    ssize_t n = syscall(SYS_process_vm_readv, getpid(), &local, 1, &remote, 1, 0);
+    ssize_t n = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
     return n < 0 ? 0 : (size_t)n;
 }
 
