@@ -114,6 +114,7 @@ int weft_gomaxprocs_default(void) {
         return weft_gomaxprocs(0);
     struct m *mp = wefti_enter();
     bool up = !mp->outside;
+    int before = (int)load_relaxed(&S.nprocs); /* from here on sysmon may change it too */
     if (up) {
         wefti_lock(&S.lock);
         S.procs_asked++;
@@ -125,9 +126,9 @@ int weft_gomaxprocs_default(void) {
     uint32_t n = wefti_default_procs(); /* files are read outside */
     mp = wefti_enter();
     if (up && !mp->outside)
-        return set_procs(mp, n, true);
-    int before = (int)load_relaxed(&S.nprocs);
-    wefti_leave(mp);
+        set_procs(mp, n, true);
+    else
+        wefti_leave(mp);
     return before;
 }
 
