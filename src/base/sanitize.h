@@ -41,6 +41,13 @@ void __lsan_unregister_root_region(const void *p, size_t size);
 #define wefti_unpoison(start, size) ((void)(start), (void)(size))
 #endif
 
+/* Runs in a signal's handler that ThreadSanitizer does not know of (os_signal_directly). */
+#ifdef WEFTI_TSAN
+#define WEFTI_IN_HANDLER __attribute__((no_sanitize("thread")))
+#else
+#define WEFTI_IN_HANDLER
+#endif
+
 #ifdef WEFTI_TSAN
 void *__tsan_get_current_fiber(void);
 void *__tsan_create_fiber(unsigned flags);

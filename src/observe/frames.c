@@ -12,12 +12,13 @@
  * is scanned from sp upwards for the first record from which a good chain leads to its top; and so it
  * is when fp holds something else, as code without frame pointers may use it, or still the runtime's.
  *
- * What lies between sp and that record belongs to functions without frame pointers. Return addresses
- * found there are guesses: also calls that are long over have left theirs. A guess is proved if
- * the call before it leads, directly or through the linkage table, to the beginning of the function
- * of the frame below it. The rest print with a question mark. What the heuristic can miss: a chain
- * may begin at the record of a call that is over and whose space its caller did not use again (the caller
- * is right then, and the line above it is not); a jump in place of a last call leaves no trace.
+ * What lies between sp and that record belongs to functions without frame pointers. Return
+ * addresses found there are guesses: also calls that are long over have left theirs. A guess is
+ * proved if the call before it leads, directly or through the linkage table, to the beginning of
+ * the function of the frame below it. The rest print with a question mark. What the heuristic can
+ * miss: a chain may begin at the record of a call that is over and whose space its caller did not
+ * use again (the caller is right then, and the line above it is not); a jump in place of a last
+ * call leaves no trace.
  *
  * Rejected: unwind tables. They need the loader's list of modules under its lock, memory, and much
  * code that trusts them.

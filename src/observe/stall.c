@@ -21,9 +21,9 @@
  * faults when the kernel had at least half of it and there was a fault for each 50 µs of that.
  *
  * The frames. A goroutine that computes is asked for them by the preemption signal, whose handler
- * wakes the monitor and waits until the stack has been read (preempt.c); a captive is in that handler anyway, which left its registers. Of
- * one that is blocked, /proc has sp and pc; if it is still at the same place afterwards, its stack was
- * at rest. What was not is not printed.
+ * wakes the monitor and waits until the stack has been read (preempt.c); a captive is in that
+ * handler anyway, which left its registers. Of one that is blocked, /proc has sp and pc; if it is
+ * still at the same place afterwards, its stack was at rest. What was not is not printed.
  *
  * Only the monitor gets here, so the memory is static. It takes the scheduler's lock to walk the Ms,
  * and no other. A report costs it a fraction of a millisecond, more when a symbol table is large;

@@ -10,6 +10,7 @@
 #ifndef WEFTI_OS_OS_H
 #define WEFTI_OS_OS_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -123,6 +124,13 @@ void os_sigmask_get(struct os_sigmask *mask);
 void os_sigmask_set(const struct os_sigmask *mask);
 void os_sigmask_without(struct os_sigmask *mask, int sig);
 void os_signal_unblock(int sig); /* for this thread */
+/* A program may handle it, and go on: neither the kernel's alone, nor about an instruction that
+ * would run again and again, nor the C library's. */
+bool os_signal_usable(int64_t sig);
+/* ThreadSanitizer would put sig's handler, which is set by sigaction, off until the thread's next
+ * call that it wraps, and merge real-time signals: the kernel gets it behind its back. What runs in
+ * it must not be instrumented (WEFTI_IN_HANDLER), nor call what is wrapped. */
+void os_signal_directly(int sig, void (*handler)(int, siginfo_t *, void *));
 /* To one thread of this process; 0 or an errno: ESRCH if there is none. */
 int os_signal_thread(uint32_t tid, int sig);
 /*

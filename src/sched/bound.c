@@ -12,12 +12,13 @@
  * sleeps. It is made runnable like any other; an M that picks it hands its own P to the bound M
  * (wefti_grant) and looks for other work.
  *
- * Whose turn it is (hand_on). One that gives its P up for a turn of others looks for the next in line
- * itself, and if that one is bound, too, its M gets the P at once: no third thread is woken, and none
- * need exist. In line are first those in the P's own queue, then the global queue, to whose tail
- * the caller goes; but when as many turns went to the own queue as it had entries (rounds), the
- * global queue's head comes first, so nobody there waits for ever. Anything else (an
- * overdue timer, ready descriptors, another GOMAXPROCS) is for an ordinary M, which searches as ever.
+ * Whose turn it is (hand_on). One that gives its P up for a turn of others looks for the next in
+ * line itself, and if that one is bound, too, its M gets the P at once: no third thread is woken,
+ * and none need exist. In line are first those in the P's own queue, then the global queue, to
+ * whose tail the caller goes; but when as many turns went to the own queue as it had entries
+ * (rounds), the global queue's head comes first, so nobody there waits for ever. Anything else (an
+ * overdue timer, ready descriptors, another GOMAXPROCS) is for an ordinary M, which searches as
+ * ever.
  *
  * Park against grant: the word becomes PARKED before the P is given away and before the thread
  * sleeps. A waker may ready the goroutine from then on, and a picker may offer a P before the
@@ -139,11 +140,14 @@ bool wefti_need_p(struct m *mp, struct g *gp) {
 
 /* All of it atomic: in the handler of a stray-to-be, where ThreadSanitizer sees no order with those
  * who get the P next. */
-bool wefti_others_wait(struct p *pp) {
+bool wefti_work_waits(struct p *pp) {
     int64_t first = load_relaxed(&pp->timers->first);
     return load_relaxed(&S.global.n) != 0 || !wefti_runq_empty(&pp->runq) ||
-           load_relaxed(&pp->yielded.n) != 0 || (first != 0 && first <= wefti_coarse()) ||
-           load_relaxed(&S.netready) || load_relaxed(&S.procs_due) != 0;
+           load_relaxed(&pp->yielded.n) != 0 || (first != 0 && first <= wefti_coarse());
+}
+
+bool wefti_others_wait(struct p *pp) {
+    return wefti_work_waits(pp) || load_relaxed(&S.netready) || load_relaxed(&S.procs_due) != 0;
 }
 
 /* The head of the own queue if it is bound; left where it is otherwise. */
@@ -198,10 +202,7 @@ static void hand_on(struct m *mp, struct g *gp) {
         wefti_glist_push(&S.global, next);
         next = NULL;
     }
-    if (gp->used)
-        wefti_glist_push_front(&S.global, gp);
-    else
-        wefti_glist_push(&S.global, gp);
+    wefti_line_up(gp);
     wefti_unlock(&S.lock);
     mp->leaving = 1;
     if (next)

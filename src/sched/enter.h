@@ -38,8 +38,8 @@ static inline void wefti_leave(struct m *mp) {
                   0); /* pairs with the retaker's acquire: all that was done inside is done */
 }
 
-/* What mp did inside until it left is seen from here on. Only ThreadSanitizer needs to be told, when the
- * P of an M was given up by the preemption signal's handler, which it does not look into. */
+/* What mp did inside until it left is seen from here on. Only ThreadSanitizer needs to be told, when
+ * the P of an M was given up by the preemption signal's handler, which it does not look into. */
 static inline void wefti_see_inside(struct m *mp) {
     (void)load_acquire(&mp->inrt); /* pairs with wefti_leave */
 }

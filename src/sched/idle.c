@@ -156,9 +156,9 @@ void wefti_flush_yielded(struct p *pp) {
 }
 
 /*
- * A fair share of the global queue (at most `most`): one to run, the others to pp's own queue. Those that
- * bring their own thread stay in the global queue, in order: there each P finds them, and whoever is
- * woken meanwhile does not come behind them.
+ * A fair share of the global queue (at most `most`): one to run, the others to pp's own queue.
+ * Those that bring their own thread stay in the global queue, in order: there each P finds them,
+ * and whoever is woken meanwhile does not come behind them.
  */
 static struct g *take_global(struct p *pp, uint32_t most) {
     uint32_t n = S.global.n;

@@ -181,7 +181,7 @@ static void name_stragglers(struct m *self, bool inside_too) {
         }
         wefti_warn(
             "weft_run ends while goroutine %llu%s%s still runs on thread %u: it is set aside",
-            (unsigned long long)gp->id, gp->name[0] ? " " : "", gp->name, mp->tid);
+            (unsigned long long)gp->id, gp->name[0] ? " " : "", gp->name, load_relaxed(&mp->tid));
         wefti_forget_stray(mp);
         mp->straggler = 1;
         S.stragglers = 1;

@@ -87,57 +87,8 @@ void wefti_stop_world_p(struct p *pp) {
     }
 }
 
-/*
- * The caller is about to sleep, so its CPU is free; left to itself the kernel may wake mp on another
- * one, behind a goroutine that computes, for the rest of a tick. So mp is kept to this CPU while it
- * wakes. It puts its mask back before it does anything else: nobody sees it pinned but who looks at
- * it from another thread in between. A thread that goes without a P (the end of a run) says so, and
- * who finds that puts the mask back.
- */
-#define PIN_OVER UINT32_MAX
-/* A pinned wake-up that takes so long says that this CPU is not free: the machine has more to do than
- * CPUs. Then pins would only keep the threads from the CPU where their turn comes first (seen: a third
- * of the throughput), so there are none for a while. */
-#define PIN_LATE 500000
-#define PIN_PAUSE 500000000
-
-static void unpin(struct m *mp, uint32_t pinned) {
-    if (pinned != 0 && pinned != PIN_OVER)
-        os_unpin(mp->tid, (int)pinned - 1, &mp->unpinned);
-}
-
-/* Two Ps whose Ms came to be on one CPU would stay there. */
-static bool another_runs_on(struct m *self, int cpu) {
-    for (uint32_t i = 0; i < load_relaxed(&S.nprocs); i++) {
-        struct m *mp = load_acquire(&S.allp[i]->m); /* pairs with wefti_acquire_p */
-        if (mp && mp != self && load_relaxed(&mp->cpu_at) == cpu)
-            return true;
-    }
-    return false;
-}
-
-static void pin_here(struct m *mp) {
-    struct m *self = arch_getm();
-    uint32_t none = 0;
-    struct g *gp = load_relaxed(&mp->curg);
-    if (!self || !self->leaving || !wefti_knobs.wakepin || mp->tid == 0 || (gp && !gp->captive))
-        return;
-    int here = os_cpu();
-    if (load_relaxed(&mp->cpu_at) == here || another_runs_on(self, here) ||
-        load_relaxed(&mp->pinned) != 0 ||
-        (mp->pinned_at = os_nanotime()) < load_relaxed(&S.pin_after) ||
-        !os_pin(mp->tid, here, load_relaxed(&S.unrestricted), &mp->unpinned))
-        return;
-    if (!cas_acqrel(&mp->pinned, &none, (uint32_t)here + 1)) /* pairs with wefti_sleep_for_p */
-        unpin(mp, (uint32_t)here + 1);
-}
-
-void wefti_unpin(struct m *mp, uint32_t then) {
-    unpin(mp, xchg_acqrel(&mp->pinned, then)); /* pairs with pin_here */
-}
-
 void wefti_grant(struct m *mp, struct p *pp) {
-    pin_here(mp);
+    wefti_pin_here(mp);
     if (mp->blocked_counted) {
         mp->blocked_counted = 0;
         add_seqcst(&S.nmblocked, (uint32_t)-1);
@@ -150,7 +101,7 @@ void wefti_grant(struct m *mp, struct p *pp) {
 
 struct p *wefti_sleep_for_p(struct m *mp) {
     store_relaxed(&mp->blocked, 1);
-    store_relaxed(&mp->cpu_at, os_cpu());
+    wefti_pin_sleeps(mp);
     struct p *pp;
     while ((pp = xchg_acqrel(&mp->offer, NULL)) == NULL) { /* pairs with wefti_grant */
         if (load_acquire(&mp->attn.is.ended) || load_acquire(&S.phase) != WEFTI_UP ||
@@ -162,14 +113,7 @@ struct p *wefti_sleep_for_p(struct m *mp) {
             os_futex_wait(&mp->park, 0, -1);
     }
     store_relaxed(&mp->blocked, 0);
-    store_relaxed(&mp->cpu_at, os_cpu());
-    if (unlikely(pp && load_relaxed(&mp->pinned) != 0)) {
-        int64_t now = os_nanotime();
-        if (now - mp->pinned_at >= PIN_LATE)
-            store_relaxed(&S.pin_after, now + PIN_PAUSE);
-    }
-    if (unlikely(!pp || load_relaxed(&mp->pinned) != 0))
-        wefti_unpin(mp, pp || load_relaxed(&mp->revoked) ? 0 : PIN_OVER);
+    wefti_pin_woken(mp, pp != NULL);
     return pp;
 }
 
@@ -429,8 +373,8 @@ void wefti_start_m(struct p *pp, bool spinning) {
 
 /*
  * The goroutine that is next on pp if it brings its own thread: pp goes straight there, and no
- * other thread is woken that would only pass it on. NULL as well when a look at more than pp's queue
- * is due, and when a thief that was there before pp was given up takes the goroutine.
+ * other thread is woken that would only pass it on. NULL as well when a look at more than pp's
+ * queue is due, and when a thief that was there before pp was given up takes the goroutine.
  */
 static struct g *next_bound(struct p *pp) {
     struct g *gp = load_relaxed(&pp->runq.next);

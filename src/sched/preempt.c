@@ -5,8 +5,8 @@
  * Who asks. sysmon, for a goroutine whose slice is over while others wait for its P, and whoever
  * stops the world. Either sets the M's attention byte `preempt`, which the goroutine's next weft
  * call heeds (enter.c). If the M is not in the runtime, it is sent the preemption signal, too; its
- * handler does, wherever the goroutine is, what that call would have done. Nobody is signalled while
- * nothing waits.
+ * handler does, wherever the goroutine is, what that call would have done. Nobody is signalled
+ * while nothing waits.
  *
  * What the handler does. A goroutine in the middle of its code can't change threads: the code may
  * hold locks of the C library's, or have thread-local addresses in registers. So the thread changes
@@ -35,15 +35,15 @@
  *   - leaving: all that was done inside, then inrt = 0. A signal between the two finds 1.
  *   - a bracket's `bracket` is set, and the P given up, before inrt becomes 0, and both are undone
  *     after it became 1 again; a foreign thread's M and g0 never have inrt 0 together with a P.
- * Every lock of the runtime's is taken inside (or by a thread that is no M), so the handler waits for
- * none that its own thread holds. It sets inrt itself while it works: a nested signal finds 1.
+ * Every lock of the runtime's is taken inside (or by a thread that is no M), so the handler waits
+ * for none that its own thread holds. It sets inrt itself while it works: a nested signal finds 1.
  * It calls nothing of the C library's that takes a lock, and its memory is the M's. A thread that
  * it needs is the spawner's business; nobody waits for it (mthread.c). A captive's grant needs the
  * scheduler's lock and a futex, nothing else.
  *
- * That `preempt` is set does not say that the slice is this goroutine's: the signal may be late, and
- * the M on with another one. Then that one loses its turn, as at a weft call. A signal that comes
- * when nothing waits any more is in vain.
+ * That `preempt` is set does not say that the slice is this goroutine's: the signal may be late,
+ * and the M on with another one. Then that one loses its turn, as at a weft call. A signal that
+ * comes when nothing waits any more is in vain.
  *
  * Whose signal it is. Before the M is sent one, `signalled` is set; the handler clears it. A signal
  * with another code, from another process, to a thread without an M or with `signalled` 0 is not
@@ -54,19 +54,20 @@
  * A handler in a system call may have interrupted a function that ThreadSanitizer wraps, where it
  * sees no synchronization. So there it does nothing but atomic stores.
  *
- * Deaf Ms. Goroutine code may block the signal. If one stays unanswered for a slice the M is marked,
- * and its next weft call unblocks the signal.
+ * Deaf Ms. Goroutine code may block the signal. If one stays unanswered for a slice the M is
+ * marked, and its next weft call unblocks the signal.
  *
  * The end of a run. Captives are woken without a P (sleep_here), and their handlers return: the
  * goroutine goes on to its next weft call, where its M ends (`ended`), or it is set aside (init.c).
  *
- * Under ThreadSanitizer the kernel is given the handler directly, as in signal/handler.c. Its runtime
- * must not be interrupted half way, so the handler does nothing while the thread is in it, or in a C
- * library function that it wraps, unless that waits in the kernel.
+ * Under ThreadSanitizer the kernel is given the handler directly, as in signal/handler.c. Its
+ * runtime must not be interrupted half way, so the handler does nothing while the thread is in it,
+ * or in a C library function that it wraps, unless that waits in the kernel.
  *
  * Rejected: injecting a call into the goroutine (Go's way) and a switch to another goroutine from
- * the handler: both move it, or leave its locks behind. Rejected: not signalling Ms that are blocked:
- * without another way to take their Ps, goroutines that wait for a captive's lock keep it captive.
+ * the handler: both move it, or leave its locks behind. Rejected: not signalling Ms that are
+ * blocked: without another way to take their Ps, goroutines that wait for a captive's lock keep it
+ * captive.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -85,17 +86,9 @@ static int installed; /* the signal, 0: none */
 static pid_t owner;   /* the process that sends it */
 static bool refused;  /* a filter of system calls forbids sending it; sched.lock */
 
-#ifdef WEFTI_TSAN
-#define IN_HANDLER __attribute__((no_sanitize("thread")))
-#else
-#define IN_HANDLER
-#endif
-
 /* ---- ThreadSanitizer ---- */
 
 #ifdef WEFTI_TSAN
-#include <ucontext.h>
-
 static struct range {
     uintptr_t lo, hi;
     bool own; /* its own code: its locks may be held even where that waits in the kernel */
@@ -117,17 +110,11 @@ static int find_wraps(struct dl_phdr_info *info, size_t size, void *arg) {
     return 0;
 }
 
-IN_HANDLER static bool in_wrapper(void *context, bool in_call) {
-    ucontext_t *uc = context;
-#if defined(__x86_64__)
-    uintptr_t at = (uintptr_t)uc->uc_mcontext.gregs[REG_RIP];
-#elif defined(__aarch64__)
-    uintptr_t at = (uintptr_t)uc->uc_mcontext.pc;
-#else
-    uintptr_t at = 0;
-#endif
+WEFTI_IN_HANDLER static bool in_wrapper(void *context, bool in_call) {
+    struct os_regs at;
+    os_interrupted_at(context, &at);
     for (size_t i = 0; i < nwraps; i++)
-        if (at >= wraps[i].lo && at < wraps[i].hi)
+        if (at.pc >= wraps[i].lo && at.pc < wraps[i].hi)
             return !in_call || wraps[i].own;
     return false;
 }
@@ -176,7 +163,7 @@ static void give_up_p(struct m *mp, bool in_call) {
  * which is at rest as long as this does not return. Not inside the runtime: that would hold others
  * up, so it has to ask again.
  */
-IN_HANDLER static void show(struct m *mp, void *context) {
+WEFTI_IN_HANDLER static void show(struct m *mp, void *context) {
     struct wefti_spot *spot = &mp->spot;
     struct os_regs at;
     os_interrupted_at(context, &at);
@@ -206,12 +193,12 @@ static __attribute__((noinline)) void interrupted(struct m *mp, bool in_call) {
 
 static void on_preempt(int sig, siginfo_t *info, void *context);
 
-IN_HANDLER static bool is_ours(const struct sigaction *action) {
+WEFTI_IN_HANDLER static bool is_ours(const struct sigaction *action) {
     return (action->sa_flags & SA_SIGINFO) && action->sa_sigaction == on_preempt;
 }
 
 /* What would have happened without weft. */
-IN_HANDLER static void pass(int sig, siginfo_t *info, void *context) {
+WEFTI_IN_HANDLER static void pass(int sig, siginfo_t *info, void *context) {
     if (before.sa_flags & SA_SIGINFO) {
         before.sa_sigaction(sig, info, context);
     } else if (before.sa_handler == SIG_DFL) {
@@ -231,13 +218,13 @@ IN_HANDLER static void pass(int sig, siginfo_t *info, void *context) {
 }
 
 /* It was weft that sent it. */
-IN_HANDLER static bool was_sent(const struct m *mp, const siginfo_t *info) {
+WEFTI_IN_HANDLER static bool was_sent(const struct m *mp, const siginfo_t *info) {
     return info->si_code == SI_TKILL && info->si_pid == owner &&
            (mp ? !load_relaxed(&mp->attn.is.foreign) && load_relaxed(&mp->signalled)
                : load_relaxed(&S.exiting));
 }
 
-IN_HANDLER static void on_preempt(int sig, siginfo_t *info, void *context) {
+WEFTI_IN_HANDLER static void on_preempt(int sig, siginfo_t *info, void *context) {
     int saved = errno;
     struct m *mp = arch_getm();
     if (!was_sent(mp, info)) {
@@ -260,7 +247,7 @@ IN_HANDLER static void on_preempt(int sig, siginfo_t *info, void *context) {
 /* With the lock. */
 static void signal_m(struct m *mp, int64_t now) {
     if (refused || load_relaxed(&S.phase) != WEFTI_UP || load_relaxed(&mp->attn.is.foreign) ||
-        mp->tid == 0 || !mp->alt_lo)
+        load_relaxed(&mp->tid) == 0 || !mp->alt_lo)
         return;
     if (load_relaxed(&mp->signalled)) {
         if (now - mp->signalled_at >= S.slice)
@@ -269,7 +256,7 @@ static void signal_m(struct m *mp, int64_t now) {
     }
     mp->signalled_at = now;
     store_relaxed(&mp->signalled, 1);
-    int err = os_signal_thread(mp->tid, S.preempt_signal);
+    int err = os_signal_thread(load_relaxed(&mp->tid), S.preempt_signal);
     if (err != 0)
         store_relaxed(&mp->signalled, 0);
     if (err == EPERM || err == ENOSYS || err == EACCES) {
@@ -324,29 +311,13 @@ void wefti_preempt_listen(struct m *mp) {
 
 /* ---- the disposition ---- */
 
-static bool usable(int64_t sig) {
-    switch (sig) {
-    case SIGKILL:
-    case SIGSTOP:
-    case SIGSEGV:
-    case SIGBUS:
-    case SIGFPE:
-    case SIGILL:
-    case SIGTRAP:
-    case SIGSYS:
-        return false;
-    default:
-        return sig >= 1 && (sig <= SIGSYS || (sig >= SIGRTMIN && sig <= SIGRTMAX));
-    }
-}
-
 int wefti_preempt_signal(void) {
     static bool said;
     if (wefti_knobs.asyncpreemptoff || wefti_knobs.seeded)
         return 0;
     if (wefti_knobs.preemptsignal == 0)
         return SIGURG;
-    if (usable(wefti_knobs.preemptsignal))
+    if (os_signal_usable(wefti_knobs.preemptsignal))
         return (int)wefti_knobs.preemptsignal;
     if (!said)
         wefti_warn("GODEBUG: signal %lld can't preempt: SIGURG does",
@@ -357,23 +328,6 @@ int wefti_preempt_signal(void) {
 
 int wefti_preempt_signal_now(void) {
     return S.preempt_signal;
-}
-
-static void go_direct(int sig) {
-#if defined(WEFTI_TSAN) && (defined(__x86_64__) || defined(__aarch64__))
-    struct {
-        void (*handler)(int, siginfo_t *, void *);
-        unsigned long flags;
-        void *restorer;
-        uint64_t mask;
-    } raw;
-    if (syscall(SYS_rt_sigaction, sig, NULL, &raw, sizeof raw.mask) != 0)
-        return;
-    raw.handler = on_preempt;
-    syscall(SYS_rt_sigaction, sig, &raw, NULL, sizeof raw.mask);
-#else
-    (void)sig;
-#endif
 }
 
 /* All but those that the handler's own faults would raise, and the C library's. */
@@ -406,7 +360,9 @@ void wefti_preempt_install(void) {
     sigaction(sig, NULL, &before);
     action.sa_flags |= before.sa_flags & (SA_NOCLDSTOP | SA_NOCLDWAIT);
     sigaction(sig, &action, NULL);
-    go_direct(sig);
+#ifdef WEFTI_TSAN
+    os_signal_directly(sig, on_preempt);
+#endif
 }
 
 static void restore(void) {

@@ -68,9 +68,16 @@ static inline void load_thread(struct m *mp, struct g *gp) {
 
 /* ---- queues ---- */
 
-void wefti_global_put(struct g *gp) {
+void wefti_line_up(struct g *gp) {
+    if (gp->used)
+        wefti_glist_push_front(&S.global, gp);
+    else
+        wefti_glist_push(&S.global, gp);
+}
+
+static void global_put(struct g *gp) {
     wefti_lock(&S.lock);
-    wefti_glist_push(&S.global, gp);
+    wefti_line_up(gp);
     wefti_unlock(&S.lock);
 }
 
@@ -259,12 +266,7 @@ void wefti_resume(struct m *mp) {
         break;
     case WEFTI_POST_GLOBAL:
         store_relaxed(&gp->status, WEFTI_G_RUNNABLE);
-        wefti_lock(&S.lock);
-        if (gp->used)
-            wefti_glist_push_front(&S.global, gp);
-        else
-            wefti_glist_push(&S.global, gp);
-        wefti_unlock(&S.lock);
+        global_put(gp);
         break;
     case WEFTI_POST_FRONT:
         store_relaxed(&gp->status, WEFTI_G_RUNNABLE);
@@ -577,7 +579,7 @@ static void no_stack(struct m *mp, struct g *gp) {
         wefti_fatal("out of stacks: goroutine %llu cannot start (limits of memory or mappings)",
                     (unsigned long long)gp->id);
     os_futex_wait(&(uint32_t){0}, 0, os_nanotime() + 100000);
-    wefti_global_put(gp);
+    global_put(gp);
 }
 
 static void execute(struct m *mp, struct g *gp, bool inherit) {

@@ -3,8 +3,8 @@
  * Taking the P of a goroutine that sleeps in the kernel without having said so: a read of a pipe,
  * usleep, a lock of pthreads' that is taken, a page that comes from a disk.
  *
- * The M takes no part. It is somewhere in the program's code, where it never synchronizes; it learns
- * of its loss at its next weft call (stray.c). The monitor, alone, does it in five steps:
+ * The M takes no part. It is somewhere in the program's code, where it never synchronizes; it
+ * learns of its loss at its next weft call (stray.c). The monitor, alone, does it in five steps:
  *
  *   1  the thread's CPU clock stood still from one look to the next. That is half a microsecond, and
  *      spares those who compute the rest. It does not prove anything: the thread may wait for a CPU
@@ -16,8 +16,8 @@
  *
  * Why nobody else uses the P after step 5. The M touches it inside only, and between two times
  * inside it passes an entry, which looks at `stolen` after `inrt` is set. Entries that begin after
- * the sleep see ASKED (they take it back, and step 5 fails) or TAKEN (they let go of the P). So only
- * what the M does without a further entry can be wrong, and that is:
+ * the sleep see ASKED (they take it back, and step 5 fails) or TAKEN (they let go of the P). So
+ * only what the M does without a further entry can be wrong, and that is:
  *   - an entry from before the sleep, which may have been the sleep (it waited for the lock, or for a
  *     P, as a captive), and did not see ASKED. It ends, perhaps by giving up the P as the beginning
  *     of a bracket. The first look at inrt finds it under way, or finds it over, and then p is read
@@ -39,8 +39,8 @@
  * the signal, 10 ms later.
  *
  * Rejected: the CPU clock alone. On a machine with more to do than CPUs a thread that waits for one
- * stands still for milliseconds: thousands of false retakes a minute, and step 3's fence is missing.
- * Rejected: a descriptor kept open for each M (os/linux/taskstate.c).
+ * stands still for milliseconds: thousands of false retakes a minute, and step 3's fence is
+ * missing. Rejected: a descriptor kept open for each M (os/linux/task.c).
  */
 #include "state.h"
 

@@ -11,10 +11,10 @@
  * UNUSED after its last work, and then not any more.
  *
  * An M leaves the list under the lock, by one hand: wefti_midle_get, whose caller grants it a P,
- * pick below, which marks it as retired, or its own when the run is over. So a retired M has no offer and will get none, and an M
- * that is granted a P is never retired. It sleeps on its park word in either case and is woken in
- * the same way; a wake-up that comes late, when its record serves another thread, does no harm,
- * since every sleeper looks again at why it sleeps.
+ * pick below, which marks it as retired, or its own when the run is over. So a retired M has no
+ * offer and will get none, and an M that is granted a P is never retired. It sleeps on its park
+ * word in either case and is woken in the same way; a wake-up that comes late, when its record
+ * serves another thread, does no harm, since every sleeper looks again at why it sleeps.
  *
  * What counts Ms, and why it stays right: a retired M is one that is awake (it is in nm, no more in
  * nmidle), until it has taken itself off in m_main, under the lock. In between the deadlock report

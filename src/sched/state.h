@@ -6,6 +6,7 @@
  *   idle.c      finding work, spinning, going idle, keeping watch, the deadlock report
  *   netpoll.c   the poller among the Ms
  *   mthread.c   threads: making, waking, sleeping, ending; the spawner
+ *   pin.c       on which CPU an M wakes
  *   spares.c    idle threads, and the end of those that nobody needed for long
  *   bound.c     goroutines bound to a thread: locked, foreign, captive; they wait as threads
  *   enter.c     the slow ways in and out of the runtime
@@ -157,7 +158,8 @@ static inline struct wefti_rand *wefti_oracle(struct m *mp) {
 /* ---- proc.c ---- */
 void wefti_schedule(struct m *mp); /* on g0; returns when this M shall end */
 void wefti_runq_add(struct m *mp, struct g *gp);
-void wefti_global_put(struct g *gp); /* takes the lock */
+/* With the lock: to the tail of the global queue, or to its head when its slice goes on (slice.c). */
+void wefti_line_up(struct g *gp);
 struct m *wefti_switch_away(struct m *mp, struct g *gp, enum wefti_post post);
 __attribute__((noreturn)) void wefti_switch_exit(struct m *mp, struct g *gp);
 __attribute__((noreturn)) void wefti_switch_to_g0(struct m *mp); /* never to come back */
@@ -197,9 +199,8 @@ void wefti_hand_off(struct m *mp,
 bool wefti_stop_m(struct m *mp);   /* sleeps until given a P; false: the run is over */
 void wefti_grant(struct m *mp, struct p *pp); /* hands pp to a sleeping M and wakes it */
 struct p *wefti_sleep_for_p(
-    struct m *mp); /* the other side; NULL: the run is over, or the offer was revoked */
-void wefti_unpin(struct m *mp, uint32_t then); /* of who alone may: see pin_here */
-struct m *wefti_new_m(void);                   /* a record, counted in nothing yet; with the lock */
+    struct m *mp);           /* the other side; NULL: the run is over, or the offer was revoked */
+struct m *wefti_new_m(void); /* a record, counted in nothing yet; with the lock */
 void wefti_thread_begin(
     struct m *mp); /* on the new thread: TLS, errno, exception globals; inside */
 void wefti_thread_end(struct m *mp);
@@ -207,6 +208,12 @@ void wefti_release_m(struct m *mp); /* the record of an ended M; with the lock *
 void *wefti_spawner_main(void *arg);
 void wefti_rescue_spawned(int64_t now); /* Ps offered to threads that don't come up */
 void wefti_stop_world_p(struct p *pp);  /* counts pp as stopped; with the lock */
+
+/* ---- pin.c ---- */
+void wefti_pin_here(struct m *mp);   /* by who sleeps soon: mp, which gets a P, wakes on this CPU */
+void wefti_pin_sleeps(struct m *mp); /* on mp's thread, before it sleeps … */
+void wefti_pin_woken(struct m *mp, bool has_p); /* … and after */
+void wefti_unpin(struct m *mp, uint32_t then);  /* by mp, or by the monitor in its place */
 
 /* ---- spares.c ---- */
 void wefti_midle_put(struct m *mp, int64_t now); /* with the lock */
@@ -228,7 +235,8 @@ struct m *wefti_captive(struct m *mp,
  * `has_p` false it comes without one, and takes an idle one if there is. */
 bool wefti_captive_here(struct m *mp, struct g *gp, bool has_p);
 void wefti_begin_in_global(struct p *pp); /* the next search of pp's does; see hand_on */
-bool wefti_others_wait(struct p *pp); /* for pp, which the caller has: something could run there */
+bool wefti_work_waits(struct p *pp);  /* for pp: a goroutine could run there, or a timer is due */
+bool wefti_others_wait(struct p *pp); /* the same, or somebody must look for work at all */
 struct m *wefti_foreign_over(struct m *mp);
 struct m *wefti_foreign_wait_over(struct m *mp,
                                   struct g *gp); /* enter.c: the run ended under a foreign thread */
@@ -310,7 +318,7 @@ bool wefti_preempt_let_go(struct m *mp); /* true: it has waited until now */
 bool wefti_retake(struct p *pp, bool look);
 
 /* ---- revoke.c ---- */
-/* By the monitor, for a P that nobody has: when its offer has been out for long; 0: it is not offered. */
+/* By the monitor, for a P that nobody has: when its offer has been out for long; 0: it has none. */
 int64_t wefti_offer_due(struct p *pp, int64_t now);
 /* Takes it back, and hands it on, if that M's thread does not run. */
 bool wefti_revoke(struct m *self, struct p *pp, int64_t now);

@@ -24,13 +24,14 @@
  * itself where it is 0, and the M inside clears it once it is on no list and has given up its old P.
  * With TAKEN by the monitor `p` of the M still names the P that was taken: the M alone writes its p.
  *
- * Blocky goroutines. One that lost its P in the kernel twice in a row will do so again, and each time
- * the P stands still until the monitor has seen it. So it is marked, and from then on leaves its next
- * call into weft after which it could run on without its P, if others wait for that: it is a stray from
- * the start, and another M goes on with the P at once. It stays so until it was back within BRIEF, or was
- * on its CPU meanwhile, for then it did not block, or until the monitor sees that it computes on. The
- * mark is looked at where a goroutine comes back from a switch, together with others (load_special in
- * proc.c); a goroutine that never parks loses its P once and stays a stray.
+ * Blocky goroutines. One that lost its P in the kernel twice in a row will do so again, and each
+ * time the P stands still until the monitor has seen it. So it is marked, and from then on leaves
+ * its next call into weft after which it could run on without its P, if others wait for that: it is
+ * a stray from the start, and another M goes on with the P at once. It stays so until it was back
+ * within BRIEF, or was on its CPU meanwhile, for then it did not block, or until the monitor sees
+ * that it computes on. The mark is looked at where a goroutine comes back from a switch, together
+ * with others (load_special in proc.c); a goroutine that never parks loses its P once and stays a
+ * stray.
  *
  * The list has all strays, in the order in which they were looked at last. The handler may not take
  * the lock (it may have interrupted a function that ThreadSanitizer wraps); it puts its M on a stack,
@@ -48,7 +49,7 @@
 
 void wefti_add_stray(struct m *mp, int64_t now) {
     mp->looked_at = now;
-    mp->cpu = os_thread_cpu(mp->tid);
+    mp->cpu = os_thread_cpu(load_relaxed(&mp->tid));
     mp->stray = NULL;
     mp->strayp = S.strays_end;
     *S.strays_end = mp;
@@ -86,7 +87,7 @@ static void collect_strays(void) {
         next = load_relaxed(&mp->newstray);
         xchg_seqcst(&mp->straying, 0); /* pairs with the one in push_stray */
         if (load_relaxed(&mp->attn.is.stolen) == WEFTI_TAKEN && !mp->strayp && !mp->straggler &&
-            mp->tid != 0)
+            load_relaxed(&mp->tid) != 0)
             wefti_add_stray(mp, os_nanotime());
     }
 }
@@ -131,7 +132,7 @@ static bool in_vain(struct m *mp) {
     int64_t now = os_nanotime();
     if (now - mp->strayed_at < BRIEF)
         return true;
-    int64_t cpu = os_thread_cpu(mp->tid);
+    int64_t cpu = os_thread_cpu(load_relaxed(&mp->tid));
     return cpu >= 0 && mp->cpu >= 0 && cpu - mp->cpu >= COMPUTES(now - mp->looked_at);
 }
 

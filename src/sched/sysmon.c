@@ -18,10 +18,10 @@
  *   stalls   GODEBUG=stall (observe/stall.c)
  *
  * It looks every 20 µs; after 50 looks in a row that found nothing to do it doubles the pause up to
- * 10 ms, but wakes at the end of the slice of a goroutine that others wait for (next_end), so that a
- * slice is 10 ms long and not up to 20. When all Ps have been idle for 5 ms it sleeps until one is
- * taken from the idle list (or a trace line is due): an idle program costs nothing, and one whose Ps
- * are idle for microseconds between two packets need not wake it each time.
+ * 10 ms, but wakes at the end of the slice of a goroutine that others wait for (next_end), so that
+ * a slice is 10 ms long and not up to 20. When all Ps have been idle for 5 ms it sleeps until one
+ * is taken from the idle list (or a trace line is due): an idle program costs nothing, and one
+ * whose Ps are idle for microseconds between two packets need not wake it each time.
  *
  * It owns no lock while it reads the Ps: status and ticks are atomic, and what it decides by them
  * it does by compare-and-swap (retake) or as a hint that may come in vain (preempt).
@@ -53,12 +53,6 @@ void wefti_sysmon_kick_locked(void) {
     wefti_unlock(&S.lock);
 }
 
-static bool others_wait(struct p *pp, int64_t now) {
-    int64_t first = load_relaxed(&pp->timers->first);
-    return (first != 0 && first <= now) || load_relaxed(&S.global.n) != 0 ||
-           !wefti_runq_empty(&pp->runq) || load_relaxed(&pp->yielded.n) != 0;
-}
-
 /* The same time slice for 10 ms: one goroutine, however many brackets it went through. */
 static bool slice_over(struct p *pp, int64_t now) {
     uint32_t tick = load_relaxed(&pp->schedtick);
@@ -85,7 +79,7 @@ static bool idle_elsewhere(void) {
 
 /* True when it took the P. */
 static bool retake_bracket(struct m *self, struct p *pp, int64_t now) {
-    bool others = others_wait(pp, now), over = slice_over(pp, now);
+    bool others = wefti_work_waits(pp), over = slice_over(pp, now);
     uint32_t tick = load_relaxed(&pp->syscalltick);
     if (pp->mon.syscalltick != tick && !(over && others)) {
         pp->mon.syscalltick = tick;
@@ -164,8 +158,7 @@ static bool look_at_running(struct m *self, struct p *pp, int64_t now) {
         wefti_wakep(self);
         return true;
     }
-    bool others =
-        others_wait(pp, now) || load_relaxed(&S.netready) || load_relaxed(&S.procs_due) != 0;
+    bool others = wefti_others_wait(pp);
     int64_t cut = cut_from(pp, still, now);
     bool early = !over && cut != 0 && cut <= now;
     bool due = (over || early) && others && retry_due(pp, now);

@@ -4,8 +4,9 @@
  *
  * Stopped means: every P is in state STOPPED and belongs to the stopper. Idle Ps and those left in
  * a bracket are taken at once; an M that runs a goroutine gives its P up at its next call into weft
- * (its attention byte says so), where it is (by the preemption signal), or when it looks for work. The last to stop wakes the stopper.
- * `stopping` is set and Ps are counted under sched.lock, so a P is counted exactly once.
+ * (its attention byte says so), where it is (by the preemption signal), or when it looks for work.
+ * The last to stop wakes the stopper. `stopping` is set and Ps are counted under sched.lock, so a P
+ * is counted exactly once.
  *
  * Afterwards all goes on where it was: a goroutine that was stopped stands in front of its P's queue,
  * and the P goes to the M that gave it up, unless that has found no time yet to go idle.

@@ -38,8 +38,8 @@
  *
  * ThreadSanitizer would put the handler off until the thread's next intercepted call, which one
  * asleep in the runtime never makes, and merge real-time signals. So the kernel is given the
- * handler behind its back (go_direct), and what runs in it is not instrumented and calls no
- * interceptor. The price: it doesn't know that a raise is ordered before the receive.
+ * handler behind its back (os_signal_directly), and what runs in it is not instrumented and calls
+ * no interceptor. The price: it doesn't know that a raise is ordered before the receive.
  *
  * Rejected: signalfd, and a thread in sigwait. Both want the signal blocked in all threads, of
  * which weft didn't start all, and the mask is inherited by exec. Rejected: restarting nothing (no
@@ -57,14 +57,9 @@
 #include <unistd.h>
 
 #include "../base/atomic.h"
+#include "../base/sanitize.h"
 #include "../os/os.h"
 #include "../sched/sched.h"
-
-#ifdef WEFTI_TSAN
-#define IN_HANDLER __attribute__((no_sanitize("thread")))
-#else
-#define IN_HANDLER
-#endif
 
 _Static_assert(_NSIG <= WEFTI_SIGNALS + 1, "the kernel's signals fit");
 
@@ -85,20 +80,7 @@ static int bell = -1;    /* constant while a signal is wanted */
 static pid_t owner = -1; /* the process that watches (atomic) */
 
 bool wefti_signal_may(int sig) {
-    switch (sig) {
-    case SIGKILL:
-    case SIGSTOP: /* the kernel's alone */
-    case SIGSEGV:
-    case SIGBUS:
-    case SIGFPE:
-    case SIGILL:
-    case SIGTRAP:
-    case SIGSYS: /* the instruction that they are about would run again and again */
-        return false;
-    default: /* between SIGSYS and SIGRTMIN are those of the C library */
-        return sig >= 1 && sig != wefti_preempt_signal_now() &&
-               (sig <= SIGSYS || (sig >= SIGRTMIN && sig <= SIGRTMAX));
-    }
+    return os_signal_usable(sig) && sig != wefti_preempt_signal_now();
 }
 
 /* ---- the bell ---- */
@@ -123,7 +105,7 @@ int wefti_bell_fd(void) {
     return bell;
 }
 
-IN_HANDLER void wefti_bell_ring(void) {
+WEFTI_IN_HANDLER void wefti_bell_ring(void) {
     const uint64_t one = 1;
     if (xchg_seqcst(&rung, 1) == 0) /* pairs with the swap in wefti_bell_quiet */
         while (syscall(SYS_write, bell, &one, sizeof one) < 0 && errno == EINTR)
@@ -141,19 +123,19 @@ void wefti_bell_quiet(void) {
 
 static void on_signal(int sig, siginfo_t *info, void *context);
 
-IN_HANDLER static bool is_ours(const struct sigaction *action) {
+WEFTI_IN_HANDLER static bool is_ours(const struct sigaction *action) {
     return (action->sa_flags & SA_SIGINFO) && action->sa_sigaction == on_signal;
 }
 
 /* To what was before, unless the program has changed it since. */
-IN_HANDLER static void restore(int sig) {
+WEFTI_IN_HANDLER static void restore(int sig) {
     struct sigaction now;
     if (sigaction(sig, NULL, &now) == 0 && is_ours(&now))
         sigaction(sig, &watched[sig].before, NULL);
 }
 
 /* What would have happened without weft. */
-IN_HANDLER static void pass(int sig, siginfo_t *info, void *context) {
+WEFTI_IN_HANDLER static void pass(int sig, siginfo_t *info, void *context) {
     uintptr_t handler = load_relaxed(&watched[sig].handler);
     struct sigaction now;
     if (handler == (uintptr_t)SIG_IGN)
@@ -169,7 +151,7 @@ IN_HANDLER static void pass(int sig, siginfo_t *info, void *context) {
 }
 
 /* False: nobody wants it. */
-IN_HANDLER static bool count(int sig) {
+WEFTI_IN_HANDLER static bool count(int sig) {
     struct watched *w = &watched[sig];
     add_seqcst(&w->busy, 1); /* pairs with the look in wefti_signal_give_back */
     bool wanted = load_seqcst(&w->wanted) != 0;
@@ -181,7 +163,7 @@ IN_HANDLER static bool count(int sig) {
     return wanted;
 }
 
-IN_HANDLER static void on_signal(int sig, siginfo_t *info, void *context) {
+WEFTI_IN_HANDLER static void on_signal(int sig, siginfo_t *info, void *context) {
     int saved = errno;
     bool counted = false;
     if (getpid() == load_relaxed(&owner))
@@ -194,23 +176,6 @@ IN_HANDLER static void on_signal(int sig, siginfo_t *info, void *context) {
 }
 
 /* ---- dispositions ---- */
-
-static void go_direct(int sig) {
-#if defined(WEFTI_TSAN) && (defined(__x86_64__) || defined(__aarch64__))
-    struct {
-        void (*handler)(int, siginfo_t *, void *);
-        unsigned long flags;
-        void *restorer;
-        uint64_t mask;
-    } raw;
-    if (syscall(SYS_rt_sigaction, sig, NULL, &raw, sizeof raw.mask) != 0)
-        return;
-    raw.handler = on_signal;
-    syscall(SYS_rt_sigaction, sig, &raw, NULL, sizeof raw.mask);
-#else
-    (void)sig;
-#endif
-}
 
 void wefti_signal_take(int sig) {
     struct watched *w = &watched[sig];
@@ -229,7 +194,9 @@ void wefti_signal_take(int sig) {
     sigfillset(&action.sa_mask);
     store_seqcst(&w->wanted, 1);
     sigaction(sig, &action, NULL);
-    go_direct(sig);
+#ifdef WEFTI_TSAN
+    os_signal_directly(sig, on_signal);
+#endif
 }
 
 void wefti_signal_give_back(int sig) {

@@ -1,54 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Preemption by signal: goroutines that compute or block without a weft call lose their P (P1, P2,
- * P20, P21, P22, P34), and what they were doing does not notice.
- *
- * A hog looks at a flag and makes no call at all. Durations are compared downwards only, but for
- * "others ran meanwhile".
+ * Preemption by signal: goroutines that compute without a weft call lose their P (P1, P2, P20, P21,
+ * P34), and what they were doing does not notice. Durations are compared downwards only, but for
+ * "others ran meanwhile". System calls are in preempt_calls.c, the signal itself in
+ * preempt_signal.c.
  */
-#define _GNU_SOURCE
-#include <poll.h>
+#include "hogs.h" /* first: it asks for the GNU extensions */
+
 #include <pthread.h>
-#include <semaphore.h>
-#include <signal.h>
-#include <stdatomic.h>
-#include <sys/epoll.h>
-#include <sys/select.h>
 #include <sys/wait.h>
-#include <time.h>
-
-#include "conform.h"
-
-static atomic_bool stop;
-static atomic_ulong counted[128];
-
-/* Without an access to memory, which ThreadSanitizer would be in, and not to be interrupted. */
-static void compute(void) {
-    for (int i = 0; i < 1000; i++)
-        __asm__ volatile("" : "+r"(i));
-}
-
-static void hog(int i) {
-    for (; !stop; compute())
-        counted[i]++;
-}
-
-static void start_hogs(int n) {
-    for (int i = 0; i < n; i++)
-        CHECK_EQ(weft_go(hog, i), 0);
-}
-
-static void stop_hogs(void) {
-    stop = true;
-    EVENTUALLY(weft_num_goroutine() == 1);
-    stop = false;
-}
-
-static int64_t nanos(void) {
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
 
 /* Waits by spinning, in plain memory, as a C program would. */
 static void spin_until(atomic_int *word, int value) {
@@ -223,243 +183,6 @@ TEST_ENV(P34_many_loops, "GOMAXPROCS=4") {
     stop_hogs();
 }
 
-/* ---- P22 without brackets: system calls ---- */
-
-static atomic_int done;
-
-static void beside(atomic_long *n) {
-    while (!stop) {
-        (*n)++;
-        weft_yield();
-    }
-}
-
-static void naps(void) {
-    struct timespec span = {0, 100 * 1000000}, before, after;
-    clock_gettime(CLOCK_MONOTONIC, &before);
-    errno = 0;
-    CHECK_EQ(nanosleep(&span, NULL), 0);
-    clock_gettime(CLOCK_MONOTONIC, &after);
-    int64_t took = (after.tv_sec - before.tv_sec) * 1000000000ll + after.tv_nsec - before.tv_nsec;
-    CHECK(took >= 100 * 1000000);
-    done++;
-}
-
-TEST1(P22_an_unannounced_sleep_holds_no_P) {
-    static atomic_long n;
-    weft_go(beside, &n);
-    for (int i = 0; i < 8; i++)
-        weft_go(naps);
-    EVENTUALLY(done == 8);
-    CHECK(n > 50); /* eight slices, were it not for preemption */
-    stop_hogs();
-}
-
-static int ends[2];
-
-static void open_ends(void) {
-    CHECK_EQ(pipe(ends), 0);
-}
-
-static void close_ends(void) {
-    close(ends[0]);
-    close(ends[1]);
-}
-
-static void reads_late_byte(void) {
-    char c = 0;
-    CHECK_EQ(read(ends[0], &c, 1), 1);
-    CHECK_EQ(c, 'x');
-    done++;
-}
-
-TEST1(P22_an_unannounced_read_holds_no_P) {
-    static atomic_long n;
-    open_ends();
-    weft_go(beside, &n);
-    for (int i = 0; i < 4; i++)
-        weft_go(reads_late_byte);
-    weft_sleep(50 * WEFT_MILLISECOND);
-    for (int i = 0; i < 4; i++)
-        CHECK_EQ(write(ends[1], "x", 1), 1);
-    EVENTUALLY(done == 4);
-    stop_hogs();
-    close_ends();
-}
-
-/* Each of these fails with EINTR when a signal comes, whatever SA_RESTART says. */
-
-#define SPAN_MS 60
-
-static void call_poll(void) {
-    struct pollfd fd = {.fd = ends[0], .events = POLLIN};
-    CHECK_EQ(poll(&fd, 1, SPAN_MS), 0);
-}
-
-static void call_select(void) {
-    fd_set set;
-    FD_ZERO(&set);
-    FD_SET(ends[0], &set);
-    struct timeval span = {0, SPAN_MS * 1000};
-    CHECK_EQ(select(ends[0] + 1, &set, NULL, NULL, &span), 0);
-}
-
-static void call_ppoll(void) {
-    struct pollfd fd = {.fd = ends[0], .events = POLLIN};
-    struct timespec span = {0, SPAN_MS * 1000000};
-    CHECK_EQ(ppoll(&fd, 1, &span, NULL), 0);
-}
-
-static void call_epoll(void) {
-    int ep = epoll_create1(EPOLL_CLOEXEC);
-    struct epoll_event e = {.events = EPOLLIN};
-    CHECK_EQ(epoll_ctl(ep, EPOLL_CTL_ADD, ends[0], &e), 0);
-    CHECK_EQ(epoll_wait(ep, &e, 1, SPAN_MS), 0);
-    close(ep);
-}
-
-static void call_usleep(void) {
-    CHECK_EQ(usleep(SPAN_MS * 1000), 0);
-}
-
-static void call_clock_nanosleep(void) {
-    struct timespec span = {0, SPAN_MS * 1000000};
-    CHECK_EQ(clock_nanosleep(CLOCK_MONOTONIC, 0, &span, NULL), 0);
-}
-
-static void call_sem_timedwait(void) {
-    sem_t sem;
-    struct timespec until;
-    sem_init(&sem, 0, 0);
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += SPAN_MS * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_nsec -= 1000000000;
-        until.tv_sec++;
-    }
-    CHECK_EQ(sem_timedwait(&sem, &until), -1);
-    CHECK_EQ(errno, ETIMEDOUT);
-}
-
-static void call_cond_timedwait(void) {
-    pthread_mutex_t m = PTHREAD_MUTEX_INITIALIZER;
-    pthread_cond_t c = PTHREAD_COND_INITIALIZER;
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += SPAN_MS * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_nsec -= 1000000000;
-        until.tv_sec++;
-    }
-    pthread_mutex_lock(&m);
-    CHECK_EQ(pthread_cond_timedwait(&c, &m, &until), ETIMEDOUT);
-    pthread_mutex_unlock(&m);
-}
-
-static void runs_call(void (*call)(void)) {
-    for (int i = 0; i < 3; i++) {
-        int64_t before = nanos();
-        call();
-        CHECK(nanos() - before >= (SPAN_MS - 1) * 1000000ll);
-    }
-    done++;
-}
-
-TEST1(interrupted_system_calls_are_made_again) {
-    static void (*const calls[])(void) = {
-        call_poll,   call_select,          call_ppoll,         call_epoll,
-        call_usleep, call_clock_nanosleep, call_sem_timedwait, call_cond_timedwait,
-    };
-    const int n = sizeof calls / sizeof *calls;
-    open_ends();
-    start_hogs(2);
-    for (int i = 0; i < n; i++)
-        weft_go(runs_call, calls[i]);
-    EVENTUALLY(done == n);
-    stop_hogs();
-    close_ends();
-}
-
-static void nothing(int sig) {
-    (void)sig;
-}
-
-/* The program's own signals still interrupt. */
-static void is_interrupted(pthread_t *self) {
-    *self = pthread_self();
-    done = 1;
-    int r = usleep(30 * 1000000), err = errno;
-    CHECK_EQ(r, -1);
-    CHECK_EQ(err, EINTR);
-    done = 2;
-}
-
-TEST1(the_programs_own_signal_interrupts) {
-    struct sigaction action = {.sa_handler = nothing, .sa_flags = SA_ONSTACK};
-    pthread_t thread;
-    sigaction(SIGUSR2, &action, NULL);
-    start_hogs(2);
-    weft_go(is_interrupted, &thread);
-    EVENTUALLY(done == 1);
-    weft_sleep(50 * WEFT_MILLISECOND);
-    while (done != 2) {
-        pthread_kill(thread, SIGUSR2);
-        weft_sleep(5 * WEFT_MILLISECOND);
-    }
-    stop_hogs();
-}
-
-/* A goroutine that comes back from a call and computes on shares its P as all do. */
-static void naps_then_computes(int i) {
-    usleep(30000);
-    hog(i);
-}
-
-TEST1(one_that_computes_after_a_system_call) {
-    start_hogs(2);
-    weft_go(naps_then_computes, 2);
-    EVENTUALLY(counted[2] > 0);
-    weft_sleep(100 * WEFT_MILLISECOND);
-    stop_hogs();
-}
-
-/* ---- locks of pthreads' ---- */
-
-static pthread_mutex_t section = PTHREAD_MUTEX_INITIALIZER;
-static int inside, sections;
-
-static void holds_long(int times) {
-    for (int i = 0; i < times; i++) {
-        pthread_mutex_lock(&section);
-        CHECK_EQ(inside++, 0);
-        for (int64_t end = nanos() + 30000000; nanos() < end;)
-            compute();
-        CHECK_EQ(--inside, 0);
-        sections++;
-        pthread_mutex_unlock(&section);
-    }
-    done++;
-}
-
-static void mutex_held_over_slices(void) {
-    static atomic_long n;
-    for (int i = 0; i < 4; i++)
-        weft_go(holds_long, 4);
-    weft_go(beside, &n);
-    EVENTUALLY(done == 4);
-    CHECK_EQ(sections, 16);
-    CHECK(n > 16);
-    stop_hogs();
-}
-
-TEST1(a_mutex_held_by_one_that_is_preempted) {
-    mutex_held_over_slices();
-}
-
-TEST_ENV(a_mutex_held_by_one_that_is_preempted_2, "GOMAXPROCS=2") {
-    mutex_held_over_slices();
-}
-
 /* ---- nothing is lost ---- */
 
 /* The rounding of floating-point numbers, a state of the processor that each goroutine may set. */
@@ -515,170 +238,23 @@ TEST_ENV(the_thread_does_not_change, "GOMAXPROCS=2") {
     stop_hogs();
 }
 
-/* ---- signals ---- */
+/* ---- off ---- */
 
-static atomic_int got, with_thread;
+static atomic_int done;
 
-static void older(int sig, siginfo_t *info, void *context) {
-    (void)context;
-    CHECK_EQ(sig, SIGURG);
-    if (info->si_code == SI_TKILL)
-        with_thread++;
-    got++;
-}
-
-static struct sigaction old_action(void) {
-    struct sigaction action = {.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
-    action.sa_sigaction = older;
-    sigemptyset(&action.sa_mask);
-    return action;
-}
-
-static int app_with_older_handler(int argc, char **argv) {
-    (void)argc, (void)argv;
-    start_hogs(4);
-    weft_sleep(100 * WEFT_MILLISECOND);
-    CHECK_EQ(got, 0); /* weft's own are not passed on */
-    for (int i = 1; i <= 5; i++) {
-        CHECK_EQ(kill(getpid(), SIGURG), 0);
-        EVENTUALLY(got == i);
-    }
-    stop_hogs();
-    return 0;
-}
-
-TEST_PLAIN(an_older_handler_gets_what_is_not_wefts) {
-    struct sigaction action = old_action(), after;
-    CHECK_EQ(sigaction(SIGURG, &action, NULL), 0);
-    CHECK_EQ(weft_run(app_with_older_handler, 0, NULL), 0);
-    CHECK_EQ(sigaction(SIGURG, NULL, &after), 0);
-    CHECK(after.sa_sigaction == older);
-}
-
-static atomic_bool threads_stop;
-
-static void *foreign_thread(void *arg) {
-    weft_chan(int) c = arg;
-    while (!threads_stop) {
-        int v;
-        weft_try_recv(c, &v);
-        compute();
-    }
-    return NULL;
-}
-
-static int app_with_threads(int argc, char **argv) {
-    (void)argc, (void)argv;
-    pthread_t threads[3];
-    weft_chan(int) c = weft_chan_make(int, 1);
-    for (int i = 0; i < 3; i++)
-        CHECK_EQ(pthread_create(&threads[i], NULL, foreign_thread, c), 0);
-    start_hogs(4);
-    weft_sleep(300 * WEFT_MILLISECOND);
-    threads_stop = true;
-    stop_hogs();
-    for (int i = 0; i < 3; i++)
-        weft_block(pthread_join(threads[i], NULL));
-    weft_chan_unref(c);
-    return 0;
-}
-
-TEST_PLAIN(threads_of_the_programs_are_not_signalled) {
-    struct sigaction action = old_action();
-    CHECK_EQ(sigaction(SIGURG, &action, NULL), 0);
-    CHECK_EQ(weft_run(app_with_threads, 0, NULL), 0);
-    CHECK_EQ(got, 0);
-}
-
-TEST1(weft_signal_notify_is_not_given_it) {
-    weft_chan(int) c = weft_chan_make(int, 1);
-    const int urg = SIGURG;
-    CHECK_EQ(weft_signal_notify(c, &urg, 1), -1);
-    CHECK_EQ(errno, EINVAL);
-    weft_chan_unref(c);
-}
-
-TEST_ENV(the_signal_can_be_chosen, "GOMAXPROCS=1", "GODEBUG=preemptsignal=10") {
-    weft_chan(int) c = weft_chan_make(int, 1);
-    const int urg = SIGURG;
-    CHECK_EQ(weft_signal_notify(c, &urg, 1), 0);
-    start_hogs(2);
-    weft_yield();
-    CHECK(counted[0] > 0);
-    raise(SIGURG);
-    int v = 0;
-    CHECK(weft_recv(c, &v) && v == SIGURG);
-    weft_signal_stop(c);
-    stop_hogs();
-    weft_chan_unref(c);
-}
-
-static void hog_for(int64_t span) {
-    for (int64_t end = nanos() + span; nanos() < end;)
-        compute();
+static void hogs_once(int64_t span) {
+    hog_for(span);
     done++;
 }
 
-static bool hears(void) {
-    sigset_t blocked;
-    CHECK_EQ(pthread_sigmask(SIG_BLOCK, NULL, &blocked), 0);
-    return !sigismember(&blocked, SIGURG);
-}
-
-static void is_deaf(atomic_long *n) {
-    sigset_t all;
-    weft_lock_os_thread(); /* nobody else gets to that thread, and would never lose its P */
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, NULL);
-    while (!hears()) {
-        hog_for(20 * WEFT_MILLISECOND);
-        weft_yield(); /* finds the signal unanswered */
-    }
-    for (long before = *n; *n == before; compute()) /* it loses its P, or this has no end */
-        ;
-    weft_unlock_os_thread();
-}
-
-TEST1(a_thread_that_was_made_deaf_hears_again) {
-    static atomic_long n;
-    weft_go(beside, &n);
-    weft_wg wg = WEFT_WG_INIT;
-    for (int i = 0; i < 3; i++)
-        weft_wg_go(&wg, is_deaf, &n);
-    weft_wg_wait(&wg);
-    stop = true;
-    EVENTUALLY(weft_num_goroutine() == 1);
-}
-
-static int app_of_blocked(int argc, char **argv) {
-    (void)argc, (void)argv;
-    start_hogs(2);
-    weft_yield();
-    CHECK(counted[0] > 0);
-    stop_hogs();
-    return 0;
-}
-
-TEST_ENV(a_mask_of_before_does_not_stop_it, "GOMAXPROCS=1");
-TEST_PLAIN(a_mask_of_before_does_not_stop_it) {
-    sigset_t all, after;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, NULL);
-    CHECK_EQ(weft_run(app_of_blocked, 0, NULL), 0);
-    pthread_sigmask(SIG_BLOCK, NULL, &after);
-    CHECK(sigismember(&after, SIGURG));
-}
-
-/* ---- off ---- */
-
 TEST_ENV(asyncpreemptoff_leaves_a_loop_alone, "GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1") {
-    weft_go(hog_for, 200 * 1000000ll);
+    weft_go(hogs_once, 200 * 1000000ll);
     weft_yield();
     CHECK_EQ(done, 1);
 }
 
 TEST1(a_loop_is_not_left_alone) {
-    weft_go(hog_for, 200 * 1000000ll * test_slowness());
+    weft_go(hogs_once, 200 * 1000000ll * test_slowness());
     weft_yield();
     CHECK_EQ(done, 0);
     EVENTUALLY(done == 1);
@@ -713,23 +289,6 @@ TEST_ENV(forks_beside_hogs, "GOMAXPROCS=2") {
 }
 
 /* ---- the end of a run ---- */
-
-/* The signal waits at a thread that blocks it, until after weft's handler is gone. */
-static int app_that_blocks_it(int argc, char **argv) {
-    (void)argc, (void)argv;
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, NULL);
-    weft_go(compute);
-    hog_for(15 * WEFT_MILLISECOND); /* it is sent meanwhile */
-    return 4;
-}
-
-TEST_ENV(a_signal_that_comes_late_ends_nothing, "GOMAXPROCS=1", "GODEBUG=preemptsignal=10");
-TEST_PLAIN(a_signal_that_comes_late_ends_nothing) {
-    for (int i = 0; i < 3; i++)
-        CHECK_EQ(weft_run(app_that_blocks_it, 0, NULL), 4);
-}
 
 static atomic_bool run_over, let_end;
 static atomic_int begun;

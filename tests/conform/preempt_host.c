@@ -3,39 +3,17 @@
  * Preemption among what a process may do with its threads: change its ids, which the C library
  * tells every thread by a signal; end one by force; forbid signals by a filter of system calls.
  */
-#define _GNU_SOURCE
+#include "hogs.h" /* first: it asks for the GNU extensions */
+
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
-#include "conform.h"
-
-static atomic_bool stop;
 static atomic_int done;
-static atomic_ulong counted[8];
-
-static void hog(int i) {
-    while (!stop) {
-        for (int k = 0; k < 1000; k++)
-            __asm__ volatile("" : "+r"(k));
-        counted[i]++;
-    }
-}
-
-static void start_hogs(int n) {
-    for (int i = 0; i < n; i++)
-        CHECK_EQ(weft_go(hog, i), 0);
-}
-
-static void stop_hogs(void) {
-    stop = true;
-    EVENTUALLY(weft_num_goroutine() == 1);
-}
 
 /* ---- setuid and its kin: each waits until every thread has answered ---- */
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * retake_back.c: what a goroutine does when it comes back from a call in the kernel, in which the
- * monitor took its P: it may go on elsewhere in a call that may wait, and stays on its thread in any
- * other, as ever.
+ * monitor took its P: it may go on elsewhere in a call that may wait, and stays on its thread in
+ * any other, as ever.
  */
 #include "unannounced.h" /* first: it asks for the GNU extensions */
 
@@ -38,9 +38,9 @@ static void come_back_and(void (*then)(void)) {
         weft_yield();
         write_bytes(READERS);
         while (busy && back < READERS)
-            compute_for(1);
+            hog_for(1 * WEFT_MILLISECOND);
         if (busy)
-            compute_for(3); /* by now they are in their next call, without a P */
+            hog_for(3 * WEFT_MILLISECOND); /* by now they are in their next call, without a P */
         weft_wg_wait(&wg);
         CHECK_EQ(inside, 0);
     }
@@ -151,11 +151,11 @@ static void leaves(void) {
 }
 
 static void computes(void) {
-    compute_for(5);
+    hog_for(5 * WEFT_MILLISECOND);
 }
 
 static void computes_and_receives(void) {
-    compute_for(5);
+    hog_for(5 * WEFT_MILLISECOND);
     receives();
 }
 
@@ -259,17 +259,6 @@ TEST_ENV(a_locked_main, WITHOUT_SIGNAL) {
 
 /* ---- back and computing on ---- */
 
-static atomic_bool stop;
-static atomic_ulong counted[8];
-
-static void hog(int i) {
-    while (!stop) {
-        for (int k = 0; k < 1000; k++)
-            __asm__ volatile("" : "+r"(k));
-        counted[i]++;
-    }
-}
-
 static void naps_then_hogs(int i) {
     usleep(5000);
     hog(i);
@@ -292,8 +281,7 @@ static void hogs_share(int n) {
             since[i] = counted[i];
         EVENTUALLY(moved(n, since));
     }
-    stop = true;
-    EVENTUALLY(weft_num_goroutine() == 1);
+    stop_hogs();
 }
 
 TEST_ENV(back_and_hogs, "GOMAXPROCS=1") {

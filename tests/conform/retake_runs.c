@@ -435,7 +435,7 @@ static void fork_beside_sleepers(void) {
         CHECK_EQ(weft_go(reads_and_forks), 0);
     EVENTUALLY(inside == 3);
     write_bytes(3);
-    compute_for(5); /* they have no P when they fork */
+    hog_for(5 * WEFT_MILLISECOND); /* they have no P when they fork */
     EVENTUALLY(done == 7);
     close_ends();
 }

@@ -3,8 +3,8 @@
  * revoke.c: a P offered to a thread that a debugger holds goes on to others, and the thread goes on
  * as well once it is let go.
  *
- * A child of the test is the debugger: it stops single threads of this process, which are asleep for
- * want of a P. With few Ps and a P that stays offered to such a thread the test hangs.
+ * A child of the test is the debugger: it stops single threads of this process, which are asleep
+ * for want of a P. With few Ps and a P that stays offered to such a thread the test hangs.
  */
 #include "unannounced.h" /* first: it asks for the GNU extensions */
 
@@ -190,33 +190,22 @@ TEST1(a_foreign_thread_that_is_held) {
 
 /* ---- captives ---- */
 
-static atomic_bool stop;
-static atomic_ulong counted[3];
 static atomic_long tids[3];
 
-static void hog(int i) {
+static void hog_here(int i) {
     tids[i] = thread_id();
-    while (!stop) {
-        for (int k = 0; k < 1000; k++)
-            __asm__ volatile("" : "+r"(k));
-        counted[i]++;
-    }
+    hog(i);
 }
 
-static void start_hogs(int n) {
+static void start_hogs_here(int n) {
     for (int i = 0; i < n; i++)
-        weft_go(hog, i);
+        weft_go(hog_here, i);
     for (int i = 0; i < n; i++)
         EVENTUALLY(counted[i] > 0);
 }
 
-static void stop_hogs(void) {
-    stop = true;
-    EVENTUALLY(weft_num_goroutine() == 1);
-}
-
 TEST1(a_captive_whose_thread_is_held) {
-    start_hogs(2);
+    start_hogs_here(2);
     hold(tids[0]);
     unsigned long still = counted[0], moves = counted[1];
     others_go_on();
@@ -228,7 +217,7 @@ TEST1(a_captive_whose_thread_is_held) {
 }
 
 TEST_ENV(the_world_stops_beside_a_held_captive, "GOMAXPROCS=2") {
-    start_hogs(3);
+    start_hogs_here(3);
     hold(tids[0]);
     unsigned long still = counted[0];
     for (int i = 0; i < 10; i++) {
@@ -242,7 +231,7 @@ TEST_ENV(the_world_stops_beside_a_held_captive, "GOMAXPROCS=2") {
 }
 
 TEST1(the_run_ends_beside_a_held_captive) {
-    start_hogs(2);
+    start_hogs_here(2);
     hold(tids[0]);
     others_go_on();
     let_go(); /* the run's end finds it anywhere on its way back */
@@ -275,10 +264,10 @@ TEST_ENV(idle_threads_that_are_held, "GOMAXPROCS=2", "GODEBUG=asyncpreemptoff=1"
     prepare(3, (long[]){tids[0], tids[1], tids[2]});
     begin_to_hold();
     while (!they_are_held())
-        compute_for(1);
+        hog_for(1 * WEFT_MILLISECOND);
     weft_go(run);
     while (ran == 0)
-        compute_for(1);
+        hog_for(1 * WEFT_MILLISECOND);
     let_go();
     others_go_on();
     weft_unlock_os_thread();

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Scheduler: what a program sees of the order of goroutines, of threads and of the number of Ps.
- * P2, P3, P4, P7, P11, P12, P19 and P24 of the behaviours that weft shares with Go.  Orders hold for one P.
+ * P2, P3, P4, P7, P11, P12, P19 and P24 of the behaviours that weft shares with Go.  Orders hold
+ * for one P.
  */
 #include "conform.h"
 

@@ -3,34 +3,15 @@
  * How long goroutines that compute run when timers come due beside them, and what their threads'
  * CPU masks look like meanwhile (sched/slice.c, os/linux/affinity.c).
  *
- * Nothing here compares with a clock on the wall: who ran between two events, and shares of CPU time.
+ * Nothing here compares with a clock on the wall: who ran between two events, and shares of CPU
+ * time.
  */
-#include "conform.h"
+#include "hogs.h"
 
 #include <pthread.h>
 #include <sched.h>
-#include <stdatomic.h>
-#include <time.h>
 
-static atomic_bool stop;
-static atomic_ulong counted[8];
 static atomic_int done;
-
-/* Without an access to memory, which ThreadSanitizer would be in, and not to be interrupted. */
-static void compute(void) {
-    for (int i = 0; i < 1000; i++)
-        __asm__ volatile("" : "+r"(i));
-}
-
-static void hog(int i) {
-    for (; !stop; compute())
-        counted[i]++;
-}
-
-static void stop_hogs(void) {
-    stop = true;
-    EVENTUALLY(weft_num_goroutine() == 1);
-}
 
 /* ---- the early cut ---- */
 
@@ -49,8 +30,7 @@ static int who_moved(unsigned long before[2]) {
  * went on with its slice. */
 TEST1(a_timer_cuts_a_slice_and_the_slice_goes_on) {
     unsigned long before[2] = {0, 0};
-    for (int i = 0; i < 2; i++)
-        weft_go(hog, i);
+    start_hogs(2);
     weft_time end = weft_now() + EVENTUALLY_LIMIT;
     for (int last = 0, now;; last = now) {
         weft_sleep(WEFT_MILLISECOND);

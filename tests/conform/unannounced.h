@@ -8,30 +8,14 @@
 #ifndef WEFT_TESTS_UNANNOUNCED_H
 #define WEFT_TESTS_UNANNOUNCED_H
 
-#include "conform.h"
+#include "hogs.h"
 
-#include <stdatomic.h>
 #include <sys/syscall.h>
-#include <time.h>
 
 #define WITHOUT_SIGNAL "GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1"
 
 static inline long thread_id(void) {
     return syscall(SYS_gettid);
-}
-
-/* Computes for this long, without a weft call. */
-static inline void compute_for(long milliseconds) {
-    struct timespec now, end;
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    end.tv_nsec += milliseconds * 1000000;
-    end.tv_sec += end.tv_nsec / 1000000000;
-    end.tv_nsec %= 1000000000;
-    do {
-        for (int i = 0; i < 1000; i++)
-            __asm__ volatile("" : "+r"(i));
-        clock_gettime(CLOCK_MONOTONIC, &now);
-    } while (now.tv_sec < end.tv_sec || (now.tv_sec == end.tv_sec && now.tv_nsec < end.tv_nsec));
 }
 
 /* ---- a pipe: who reads from it sleeps until the test writes ---- */

@@ -4,22 +4,22 @@
  *
  * System calls. When a signal interrupts a call that blocks, the kernel either makes the call again
  * after the handler (SA_RESTART): then the saved registers point at the `syscall` instruction, with
- * the call's number in rax. Or it lets the call fail with EINTR, whatever SA_RESTART says: then they
- * point behind the instruction and rax is -EINTR. What fails so are calls with a time-out and some
- * more; they are listed below, and os_in_system_call has them made again by setting the registers
- * as the kernel does in the first case. The number is no longer in a register, but it stands in the
- * instruction before, `mov $number, %eax`; where it does not (a call made through syscall(2)),
- * the call is left to fail.
+ * the call's number in rax. Or it lets the call fail with EINTR, whatever SA_RESTART says: then
+ * they point behind the instruction and rax is -EINTR. What fails so are calls with a time-out and
+ * some more; they are listed below, and os_in_system_call has them made again by setting the
+ * registers as the kernel does in the first case. The number is no longer in a register, but it
+ * stands in the instruction before, `mov $number, %eax`; where it does not (a call made through
+ * syscall(2)), the call is left to fail.
  *
  * What making a call again means: a relative time-out begins anew. Calls that are not on the list
  * keep their EINTR: close has closed, and an ioctl is a driver's.
  *
- * If another signal is pending that the interrupted code does not block and the program has a handler
- * for, the EINTR may be meant for that one, so it stays. Signals that are ignored, SIGCHLD mostly,
- * interrupt nothing; they are pending only because weft's threads block them for a while.
+ * If another signal is pending that the interrupted code does not block and the program has a
+ * handler for, the EINTR may be meant for that one, so it stays. Signals that are ignored, SIGCHLD
+ * mostly, interrupt nothing; they are pending only because weft's threads block them for a while.
  *
- * On other processors than x86-64 the first argument is lost when the call has failed, and nothing is
- * repaired.
+ * On other processors than x86-64 the first argument is lost when the call has failed, and nothing
+ * is repaired.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -50,6 +50,41 @@ void os_signal_unblock(int sig) {
 void os_sigmask_without(struct os_sigmask *mask, int sig) {
     sigdelset((sigset_t *)mask, sig);
 }
+
+bool os_signal_usable(int64_t sig) {
+    switch (sig) {
+    case SIGKILL:
+    case SIGSTOP:
+    case SIGSEGV:
+    case SIGBUS:
+    case SIGFPE:
+    case SIGILL:
+    case SIGTRAP:
+    case SIGSYS:
+        return false;
+    default: /* between SIGSYS and SIGRTMIN are those of the C library */
+        return sig >= 1 && (sig <= SIGSYS || (sig >= SIGRTMIN && sig <= SIGRTMAX));
+    }
+}
+
+#if defined(__x86_64__) || defined(__aarch64__)
+void os_signal_directly(int sig, void (*handler)(int, siginfo_t *, void *)) {
+    struct {
+        void (*handler)(int, siginfo_t *, void *);
+        unsigned long flags;
+        void *restorer;
+        uint64_t mask;
+    } raw;
+    if (syscall(SYS_rt_sigaction, sig, NULL, &raw, sizeof raw.mask) != 0)
+        return;
+    raw.handler = handler;
+    syscall(SYS_rt_sigaction, sig, &raw, NULL, sizeof raw.mask);
+}
+#else
+void os_signal_directly(int sig, void (*handler)(int, siginfo_t *, void *)) {
+    (void)sig, (void)handler;
+}
+#endif
 
 /* The clock of a thread has an id of the kernel's making: its number, inverted, and flags. */
 int64_t os_thread_cpu(uint32_t tid) {

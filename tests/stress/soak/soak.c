@@ -137,9 +137,10 @@ static struct soak_worker *soak_worker(struct stress_rand *rand, void *shared, i
 }
 
 /*
- * AddressSanitizer's part of a switch looks at a thread-local variable of its own, for which the dynamic linker
- * takes a lock once for each thread, and again after each dlopen; inside the runtime, where nobody takes the P
- * away. So under it the parts that are preempted with that lock held are left out.
+ * AddressSanitizer's part of a switch looks at a thread-local variable of its own, for which the
+ * dynamic linker takes a lock once for each thread, and again after each dlopen; inside the
+ * runtime, where nobody takes the P away. So under it the parts that are preempted with that lock
+ * held are left out.
  */
 static bool soak_left_out(const struct soak_part *part) {
 #ifdef __SANITIZE_ADDRESS__
