@@ -53,9 +53,10 @@ typedef int asks(const char *, const char *, const struct addrinfo *, struct add
 static int real(const char *node, const char *service, const struct addrinfo *hints,
                 struct addrinfo **res) {
     static asks *_Atomic found;
-    if (found == NULL)
-        found = (asks *)dlsym(RTLD_NEXT, "getaddrinfo");
-    return found(node, service, hints, res);
+    asks *call = found; /* gcc calls through an atomic pointer by a plain load */
+    if (call == NULL)
+        found = call = (asks *)dlsym(RTLD_NEXT, "getaddrinfo");
+    return call(node, service, hints, res);
 }
 
 /* One list of two. */
@@ -98,10 +99,11 @@ int getaddrinfo(const char *node, const char *service, const struct addrinfo *hi
 
 void freeaddrinfo(struct addrinfo *list) {
     static void (*_Atomic found)(struct addrinfo *);
-    if (found == NULL)
-        found = (void (*)(struct addrinfo *))dlsym(RTLD_NEXT, "freeaddrinfo");
+    void (*call)(struct addrinfo *) = found;
+    if (call == NULL)
+        found = call = (void (*)(struct addrinfo *))dlsym(RTLD_NEXT, "freeaddrinfo");
     freed++;
-    found(list);
+    call(list);
 }
 
 static const struct addrinfo stream = {.ai_socktype = SOCK_STREAM};
